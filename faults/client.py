@@ -1,0 +1,221 @@
+"""A typed client of the control API; it drives this package's server and a real Toxiproxy alike."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from faults.errors import ControlRefused, ControlUnreachable
+from faults.link import Stream
+from faults.toxics import Toxic, attributes_of
+
+TIMEOUT = 10.0
+"""Seconds that a call may take."""
+
+
+class ToxicInfo(msgspec.Struct, frozen=True):
+    """A toxic as the server shows it; *attributes* are in the API's units (milliseconds, KB/s, bytes)."""
+
+    name: str
+    type: str
+    stream: str
+    toxicity: float
+    attributes: dict[str, float]
+
+
+class ProxyInfo(msgspec.Struct, frozen=True):
+    """A proxy as the server shows it; *listen* and *upstream* are host:port."""
+
+    name: str
+    listen: str
+    upstream: str
+    enabled: bool
+    toxics: list[ToxicInfo]
+
+
+class ConnectionInfo(msgspec.Struct, frozen=True):
+    """A live connection: addresses of the client and of our socket towards the server, bytes carried each way."""
+
+    id: int
+    client: str
+    server_side: str
+    since: float
+    upstream_bytes: int
+    downstream_bytes: int
+
+
+class TouchedInfo(msgspec.Struct, frozen=True):
+    """What a fault did to one connection."""
+
+    connection: int
+    client: str
+    events: int
+    bytes: int
+
+
+class EvidenceInfo(msgspec.Struct, frozen=True):
+    """What a fault did: times are seconds since the epoch, *connections* counts those touched."""
+
+    proxy: str
+    name: str
+    type: str
+    stream: str | None
+    since: float
+    until: float | None
+    first: float | None
+    last: float | None
+    events: int
+    bytes: int
+    connections: int
+    touched: list[TouchedInfo]
+
+
+class _Populated(msgspec.Struct):
+    proxies: list[ProxyInfo] | None
+
+
+class _Reset(msgspec.Struct):
+    connections: int
+
+
+class _Refusal(msgspec.Struct):
+    error: str = ""
+
+
+_Shape = TypeVar("_Shape")
+
+
+class ControlClient:
+    """One session with a control API. Use as an async context manager.
+
+    Every call raises ControlUnreachable when nothing answers within *timeout* seconds and ControlRefused when the
+    server says no.
+    """
+
+    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> ControlClient:
+        """Return the client itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the session."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def proxies(self) -> dict[str, ProxyInfo]:
+        """Return all proxies by name."""
+        return await self._call("GET", "/proxies", dict[str, ProxyInfo])
+
+    async def proxy(self, name: str) -> ProxyInfo:
+        """Return one proxy."""
+        return await self._call("GET", _path(name), ProxyInfo)
+
+    async def create(self, name: str, listen: str, upstream: str, *, enabled: bool = True) -> ProxyInfo:
+        """Make a proxy and return it with its real listening address."""
+        body = {"name": name, "listen": listen, "upstream": upstream, "enabled": enabled}
+        return await self._call("POST", "/proxies", ProxyInfo, body)
+
+    async def populate(self, proxies: Iterable[tuple[str, str, str]]) -> list[ProxyInfo]:
+        """Make or replace proxies given as (name, listen, upstream)."""
+        body = [{"name": name, "listen": listen, "upstream": upstream} for name, listen, upstream in proxies]
+        return (await self._call("POST", "/populate", _Populated, body)).proxies or []
+
+    async def delete(self, name: str) -> None:
+        """End a proxy and its connections."""
+        await self._call("DELETE", _path(name), None)
+
+    async def enable(self, name: str) -> ProxyInfo:
+        """Listen (again)."""
+        return await self._call("POST", _path(name), ProxyInfo, {"enabled": True})
+
+    async def disable(self, name: str) -> ProxyInfo:
+        """Refuse new connections and cut the live ones; toxics stay."""
+        return await self._call("POST", _path(name), ProxyInfo, {"enabled": False})
+
+    async def add(
+        self, proxy: str, toxic: Toxic, *, name: str | None = None, stream: Stream = "downstream", toxicity: float = 1.0
+    ) -> ToxicInfo:
+        """Put a toxic on a proxy; the default name is TYPE_STREAM."""
+        body = {
+            "type": toxic.kind,
+            "name": name or f"{toxic.kind}_{stream}",
+            "stream": stream,
+            "toxicity": toxicity,
+            "attributes": attributes_of(toxic),
+        }
+        return await self._call("POST", _path(proxy, "toxics"), ToxicInfo, body)
+
+    async def update(self, proxy: str, name: str, toxic: Toxic, *, toxicity: float | None = None) -> ToxicInfo:
+        """Change a toxic in place."""
+        body: dict[str, object] = {"attributes": attributes_of(toxic)}
+        if toxicity is not None:
+            body["toxicity"] = toxicity
+        return await self._call("POST", _path(proxy, "toxics", name), ToxicInfo, body)
+
+    async def remove(self, proxy: str, name: str) -> None:
+        """Take a toxic away."""
+        await self._call("DELETE", _path(proxy, "toxics", name), None)
+
+    async def reset(self) -> None:
+        """Enable every proxy and take all toxics away."""
+        await self._call("POST", "/reset", None)
+
+    async def connections(self, proxy: str) -> list[ConnectionInfo]:
+        """Return the live connections of a proxy (this package's server only)."""
+        return await self._call("GET", _path(proxy, "connections"), list[ConnectionInfo])
+
+    async def reset_connections(self, proxy: str) -> int:
+        """Reset every live connection of a proxy and return how many there were (this package's server only)."""
+        return (await self._call("DELETE", _path(proxy, "connections"), _Reset)).connections
+
+    async def evidence(self) -> list[EvidenceInfo]:
+        """Return what every fault did, the oldest first (this package's server only)."""
+        return await self._call("GET", "/evidence", list[EvidenceInfo])
+
+    async def forget_evidence(self) -> None:
+        """Drop the records of faults that have ended (this package's server only)."""
+        await self._call("DELETE", "/evidence", None)
+
+    async def _call(self, method: str, path: str, shape: type[_Shape] | None, body: object = None) -> _Shape:
+        data = None if body is None else msgspec.json.encode(body)
+        try:
+            async with self._open().request(method, self.url + path, data=data) as response:
+                status, answer = response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ControlUnreachable(f"no control API at {self.url}: {str(error) or 'timed out'}") from error
+        if status >= 400:
+            raise ControlRefused(status, _reason(answer, status))
+        return msgspec.json.decode(answer, type=shape) if shape is not None else None  # type: ignore[return-value]
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            headers = {"Content-Type": "application/json", "User-Agent": "resilience-lab"}
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout), headers=headers)
+        return self._session
+
+
+def _path(proxy: str, *rest: str) -> str:
+    return "/".join(["/proxies", *(urllib.parse.quote(part, safe="") for part in (proxy, *rest))])
+
+
+def _reason(answer: bytes, status: int) -> str:
+    try:
+        return msgspec.json.decode(answer, type=_Refusal).error or f"HTTP {status}"
+    except msgspec.MsgspecError:
+        return answer.decode(errors="replace").strip()[:200] or f"HTTP {status}"
