@@ -51,7 +51,7 @@ class NotCapable(LabError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for an unknown *name* of a *kind*, with the nearest known names (all of them if none is near)."""
+    """Return the error for an unknown *name* of a *kind*, with the nearest known names, or all if none is near."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or [n for n in names if name and name in n]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"

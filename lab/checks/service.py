@@ -1,0 +1,138 @@
+"""What the application's users felt: did it go on, for how long not, and at what price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lab.history import FaultSpan, History, Operation, Outcome
+from lab.verdict import Check, Judgement, failed, inconclusive, passed
+
+
+def recovers(*, within: float) -> Check:
+    """After the last fault is healed every client is served again *within* so many seconds.
+
+    Served means: an operation that was begun after the heal, or was waiting at that time, has come back ok.
+    """
+
+    def judge(history: History) -> Judgement:
+        seconds = recovery_seconds(history)
+        if seconds is None:
+            late = unserved(history)
+            return failed(f"clients never served again: {', '.join(map(str, late))}") if late else _no_clients()
+        if seconds > within:
+            return failed(f"the last client was served {seconds:.2f} s after the heal, the bound is {within:g} s")
+        return passed(f"every client served {seconds:.2f} s after the heal, the bound is {within:g} s")
+
+    return Check("recovers", f"every client is served within {within:g} s of the heal", judge)
+
+
+def _no_clients() -> Judgement:
+    return inconclusive("no operation was recorded")
+
+
+def recovery_seconds(history: History) -> float | None:
+    """Return the seconds from the last heal until every client had been served; None if one never was."""
+    first: dict[int, float] = {}
+    for operation in history.operations:
+        if operation.outcome is Outcome.OK and operation.completed and operation.completed >= history.healed:
+            seconds = operation.completed - history.healed
+            first[operation.process] = min(seconds, first.get(operation.process, seconds))
+    return max(first.values()) if first and not unserved(history) else None
+
+
+def unserved(history: History) -> list[int]:
+    """Return the clients without an ok operation after the last heal."""
+    served = {o.process for o in history.operations if o.outcome is Outcome.OK and (o.completed or 0) >= history.healed}
+    return sorted({operation.process for operation in history.operations} - served)
+
+
+def succeeds(*, at_least: float = 1.0) -> Check:
+    """At least this share (0 to 1) of the operations is reported done: the faults are hidden from users."""
+
+    def judge(history: History) -> Judgement:
+        total = len(history.operations)
+        if not total:
+            return _no_clients()
+        missed = [operation for operation in history.operations if operation.outcome is not Outcome.OK]
+        share = 1 - len(missed) / total
+        if share < at_least:
+            first = _complaint(missed[0])
+            why = f"{len(missed)} of {total} operations were not done ({share:.2%}); the first: {first}"
+            return failed(why, (operation.index for operation in missed))
+        return passed(f"{share:.2%} of {total:,} operations done")
+
+    return Check("succeeds", f"{at_least:.0%} of operations are done", judge)
+
+
+def _complaint(operation: Operation) -> str:
+    met = operation.errors[-1] if operation.errors else "no error"
+    return f"operation {operation.index} ended {operation.outcome} after {operation.attempts} attempts with {met}"
+
+
+def answers(*, within: float) -> Check:
+    """Every operation comes back *within* so many seconds, whatever its outcome: nobody hangs."""
+
+    def judge(history: History) -> Judgement:
+        if not history.operations:
+            return _no_clients()
+        slow = [operation for operation in history.operations if operation.seconds > within]
+        if slow:
+            worst = max(slow, key=lambda operation: operation.seconds)
+            why = f"{len(slow)} operations took over {within:g} s; operation {worst.index}: {worst.seconds:.2f} s"
+            return failed(why, (operation.index for operation in slow))
+        longest = max(operation.seconds for operation in history.operations)
+        return passed(f"the longest took {longest:.2f} s, the bound is {within:g} s")
+
+    return Check("answers", f"every operation comes back within {within:g} s", judge)
+
+
+def restrained(*, attempts_per_second: float, burst: int) -> Check:
+    """While a fault lasts, no operation makes more than *burst* attempts plus *attempts_per_second* of its duration."""
+
+    def judge(history: History) -> Judgement:
+        during = [operation for operation in history.operations if _touches(operation, history.faults)]
+        if not any(operation.attempts > 1 for operation in during):
+            return inconclusive("no operation had to be tried twice while a fault lasted")
+        wild = [o for o in during if o.attempts > burst + attempts_per_second * min(o.seconds, 3600)]
+        if wild:
+            worst = max(wild, key=lambda operation: operation.attempts)
+            why = f"operation {worst.index} made {worst.attempts} attempts in {worst.seconds:.2f} s"
+            return failed(f"a retry storm: {why}", (operation.index for operation in wild))
+        most = max(operation.attempts for operation in during)
+        return passed(f"at most {most} attempts for an operation")
+
+    says = f"no more than {burst} attempts and {attempts_per_second:g} a second for an operation"
+    return Check("restrained", says, judge)
+
+
+def _touches(operation: Operation, spans: Iterable[FaultSpan]) -> bool:
+    end = operation.completed if operation.completed is not None else float("inf")
+    return any(operation.invoked <= span.healed and end >= span.armed for span in spans)
+
+
+def met(error: str, *, at_least: int = 1) -> Check:
+    """At least so many attempts met *error* (a SQLSTATE or class name): the run really tried what it claims to try."""
+
+    def judge(history: History) -> Judgement:
+        count = sum(_kind(label) == error for operation in history.operations for label in operation.errors)
+        if count < at_least:
+            return inconclusive(f"{count} attempts met {error}, at least {at_least} are needed to say anything")
+        return passed(f"{count:,} attempts met {error}")
+
+    return Check(f"met {error}", f"at least {at_least} attempts met {error}", judge)
+
+
+def _kind(label: str) -> str:
+    return label.partition(" ")[0]
+
+
+def doubted(*, at_least: int = 1) -> Check:
+    """At least so many attempts lost the answer to their COMMIT: the run really tried ambiguous outcomes."""
+
+    def judge(history: History) -> Judgement:
+        count = sum(error.endswith(" at COMMIT") for operation in history.writes for error in operation.errors)
+        if count < at_least:
+            return inconclusive(f"{count} attempts lost the answer to COMMIT, at least {at_least} are needed")
+        return passed(f"{count:,} attempts lost the answer to COMMIT")
+
+    return Check("doubted", f"at least {at_least} answers to COMMIT were lost", judge)

@@ -1,0 +1,326 @@
+"""The command line: thin; every command is a function of the library first.
+
+Exit codes: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 the environment is not able to run it, 128+n ended by signal n.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from faults.__main__ import run_server
+from faults.errors import FaultError, MalformedPlan
+from faults.plan import Plan
+from lab import doctor as doctor_module
+from lab import standing
+from lab.clusters import CLUSTERS
+from lab.errors import LabError, MalformedFile, UsageError, unknown_name
+from lab.report.figures import suite_to_json
+from lab.report.files import write_report
+from lab.report.terminal import Display, last_line, summary_table
+from lab.scenarios import SCENARIOS, choose
+from lab.state import survey
+from lab.suite import run_suite
+from lab.verdict import Verdict
+
+T = TypeVar("T")
+
+EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}
+USAGE, UNABLE = 2, 4
+LARGEST_SEED = 2**32 - 1
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Group(click.Group):
+    """Answers an unknown command with the nearest ones."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command."""
+        if args and args[0] not in self.commands:
+            raise unknown_name("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="resilience-lab", prog_name="lab")
+def cli() -> None:
+    """A resilience test lab for Python applications on distributed SQL."""
+
+
+cluster_option = click.option(
+    "--cluster", default="embedded", show_default=True, help="which cluster to use; see lab list"
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, LARGEST_SEED), help="decides every draw; one is drawn and told if absent"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="print JSON on stdout, and nothing else")
+
+
+@cli.command()
+@click.argument("scenarios", nargs=-1)
+@cluster_option
+@seed_option
+@json_option
+@click.option(
+    "--report", type=click.Path(file_okay=False, path_type=Path), help="keep journals and results in this folder"
+)
+@click.option(
+    "--plan", "plan_file", type=click.Path(path_type=Path), help="strike with the plan of this JSON file instead"
+)
+def run(
+    scenarios: tuple[str, ...],
+    cluster: str,
+    seed: int | None,
+    as_json: bool,
+    report: Path | None,
+    plan_file: Path | None,
+) -> int:
+    """Run SCENARIOS (all of them by default) and judge what happened."""
+    chosen = choose(scenarios)
+    plan = read_plan(plan_file) if plan_file else None
+    seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
+    with Display(err, len(chosen)) as display:
+        suite = finish(run_suite(chosen, cluster=cluster, seed=seed, report=report, plan=plan, observer=display))
+    if report is not None:
+        write_report(suite, report, {scenario.name: scenario.title for scenario in chosen})
+    if as_json:
+        print_json(suite_to_json(suite))
+    else:
+        out.print()
+        out.print(summary_table(suite))
+        out.print(last_line(suite))
+    return EXIT[suite.verdict]
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan; raise MalformedFile with the line or the step that is wrong."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise MalformedFile(str(path), 0, error.strerror or str(error)) from error
+    try:
+        return Plan.from_json(msgspec.json.decode(text))
+    except MalformedPlan as error:
+        raise MalformedFile(str(path), 0, str(error)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedFile(str(path), _line_of(text, str(error)), str(error)) from error
+
+
+def _line_of(text: bytes, problem: str) -> int:
+    """Return the line (1-based) of a JSON error, which names a byte; the last line for an end that came too soon."""
+    digits = problem.rpartition("byte ")[2].rstrip(")")
+    return text.count(b"\n", 0, int(digits) if digits.isdecimal() else len(text)) + 1
+
+
+@cli.command()
+@cluster_option
+@seed_option
+@json_option
+def up(cluster: str, seed: int | None, as_json: bool) -> int:
+    """Start a cluster that stays, and print how to reach it."""
+    name, description = finish(standing.bring_up(cluster, seed=seed or 0))
+    if as_json:
+        print_json({"id": name, **description})
+        return 0
+    out.print(f"{name}: {description['about']}")
+    _print_addresses(description)
+    out.print("lab down removes it", style="dim")
+    return 0
+
+
+def _print_addresses(info: Any) -> None:
+    for node, address in dict(info.get("nodes", {})).items():
+        out.print(f"  {node:<8} {address}", soft_wrap=True)
+    for what in ("direct", "control"):
+        if what in info:
+            out.print(f"  {what:<8} {info[what]}", soft_wrap=True)
+
+
+@cli.command()
+@click.argument("ids", nargs=-1)
+@json_option
+def down(ids: tuple[str, ...], as_json: bool) -> int:
+    """Remove standing clusters (all, or those of these IDS) and whatever killed runs have left behind."""
+    removed = standing.take_down(ids)
+    if as_json:
+        print_json({"removed": [info.id for info in removed]})
+    for info in () if as_json else removed:
+        out.print(f"removed {info.id} ({info.state}, {len(info.processes)} processes)")
+    if not removed and not as_json:
+        out.print("nothing to remove")
+    return 0
+
+
+@cli.command()
+@json_option
+def status(as_json: bool) -> int:
+    """Show standing clusters, runs in progress and what killed ones have left."""
+    runs = survey()
+    if as_json:
+        print_json([{"id": r.id, "state": r.state, "processes": list(r.processes), **r.info} for r in runs])
+        return 0
+    for info in runs:
+        out.print(f"{info.id}: {info.state}, {len(info.processes)} processes")
+        _print_addresses(info.info)
+    if not runs:
+        out.print("nothing is running")
+    return 0
+
+
+@cli.command(name="list")
+@json_option
+def list_command(as_json: bool) -> int:
+    """List scenarios and clusters."""
+    if as_json:
+        print_json(
+            {
+                "scenarios": [
+                    {"name": s.name, "title": s.title, "needs": sorted(s.needs), "checks": [c.says for c in s.expect]}
+                    for s in SCENARIOS.values()
+                ],
+                "clusters": sorted(CLUSTERS),
+            }
+        )
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("scenario", "what happens", "needs"):
+        table.add_column(heading, no_wrap=heading == "scenario")
+    for scenario in SCENARIOS.values():
+        table.add_row(scenario.name, scenario.title, ", ".join(sorted(scenario.needs)) or "-")
+    out.print(table)
+    out.print(f"\n[bold]clusters[/bold]: {', '.join(sorted(CLUSTERS))}")
+    return 0
+
+
+@cli.command()
+@json_option
+def doctor(as_json: bool) -> int:
+    """Tell whether this machine can run the lab, and what to do if not."""
+    found = finish(doctor_module.diagnose())
+    if as_json:
+        print_json(msgspec.to_builtins(found))
+    else:
+        for item in found:
+            mark, style = ("✔", "green") if item.good else ("✘", "red") if item.needed else ("-", "dim")
+            out.print(f"[{style}]{mark}[/{style}] {item.name:<17} ", end="")
+            out.print(item.seen, markup=False, soft_wrap=True)
+    return 0 if doctor_module.able(found) else UNABLE
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8474, show_default=True, help="0 takes a free one")
+@click.option("--config", type=click.Path(path_type=Path), help="JSON array of proxies, as for POST /populate")
+@seed_option
+def proxy(host: str, port: int, config: Path | None, seed: int | None) -> int:
+    """Start the fault proxy alone: a drop-in for toxiproxy-server."""
+    return run_server(host, port, seed, config)
+
+
+def finish(main: Coroutine[Any, Any, T]) -> T:
+    """Run *main* to its end; a signal cancels it, so that everything is healed and cleaned up before we go."""
+
+    async def guarded() -> T:
+        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop, number)
+        received.clear()
+        tasks.append(task)
+        return await main
+
+    received: list[signal.Signals] = []
+    tasks: list[asyncio.Task[Any] | None] = []
+
+    def stop(number: signal.Signals) -> None:
+        if not received:
+            err.print(f"{number.name}: healing and cleaning up", style="yellow")
+        received.append(number)
+        if tasks[0] is not None:
+            tasks[0].cancel()
+
+    try:
+        return _run_on_fast_loop(guarded())
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise Interrupted(received[0] if received else signal.SIGINT) from None
+
+
+def _run_on_fast_loop(main: Coroutine[Any, Any, T]) -> T:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+class Interrupted(Exception):
+    """A signal ended the command; everything was healed and cleaned up."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(f"ended by {number.name}; everything was healed, stopped and removed")
+        self.exit_code = 128 + number
+
+
+def print_json(value: object) -> None:
+    """Print JSON on standard output."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+    sys.stdout.flush()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; an error is one line on stderr."""
+    sys.exit(exit_code(arguments))
+
+
+def exit_code(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    try:
+        return int(cli.main(arguments, prog_name="lab", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        out.print(error.format_message(), markup=False)
+        return USAGE
+    except click.ClickException as error:
+        return complain(_click_message(error), USAGE)
+    except UsageError as error:
+        return complain(str(error), USAGE)
+    except LabError as error:
+        return complain(str(error), error.exit_code)
+    except FaultError as error:
+        return complain(str(error), USAGE if error.status < 500 else UNABLE)
+    except Interrupted as error:
+        return complain(str(error), error.exit_code)
+    except BrokenPipeError:
+        return UNABLE
+
+
+def _click_message(error: click.ClickException) -> str:
+    message = error.format_message().replace("\n", " ")
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None and not error.possibilities:
+        known = [name for option in error.ctx.command.params for name in option.opts if name.startswith("--")]
+        return str(unknown_name("option", error.option_name, known))
+    return message
+
+
+def complain(problem: str, code: int) -> int:
+    """Print one line on stderr and return *code*."""
+    line = " ".join(problem.split())
+    err.print(f"lab: {line}", markup=False, soft_wrap=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

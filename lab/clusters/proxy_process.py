@@ -1,0 +1,73 @@
+"""The fault proxy as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from lab.errors import EnvironmentProblem
+
+
+class ProxyProcess:
+    """One ``python -m faults`` on a free loopback port; its log is *log*.
+
+    *detached*: it goes on when its owner ends; otherwise it ends with it, even if the owner is killed.
+    """
+
+    def __init__(self, log: Path, environment: Mapping[str, str], *, seed: int, detached: bool = False) -> None:
+        self.url = ""
+        self._log = log
+        self._environment = environment
+        self._seed = seed
+        self._detached = detached
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, None before `start`."""
+        return self._process.pid if self._process else None
+
+    async def start(self, within: float) -> None:
+        """Start it; once its API answers, `url` is set. Raise EnvironmentProblem after *within* seconds."""
+        command = [sys.executable, "-m", "faults", "--port", "0", "--seed", str(self._seed)]
+        command += [] if self._detached else ["--until-stdin-closes"]
+        with self._log.open("wb") as log:
+            # Not asyncio's: its transport would kill a detached process with its event loop.
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - a fork takes a millisecond
+                command,
+                stdin=subprocess.DEVNULL if self._detached else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,  # Ctrl-C is for the runner, which ends things in their order
+            )
+        try:
+            self.url = (await asyncio.wait_for(self._first_line(self._process), within)).rpartition(" ")[2]
+        except TimeoutError:
+            self._process.kill()
+        if not self.url:
+            said = self._log.read_text(errors="replace").strip().rpartition("\n")[2]
+            await self.stop(within)
+            raise EnvironmentProblem(f"the fault proxy did not start: {said or 'it said nothing'}", "run lab doctor")
+
+    async def _first_line(self, process: subprocess.Popen[bytes]) -> str:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        with process.stdout:
+            return (await asyncio.to_thread(process.stdout.readline)).decode().strip()
+
+    async def stop(self, within: float) -> None:
+        """End it, by force after *within* seconds; nothing if it never ran."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        process.terminate()
+        try:
+            await asyncio.to_thread(process.wait, within)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            await asyncio.to_thread(process.wait, within)

@@ -1,0 +1,36 @@
+"""Where an application's database is, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Dialect = Literal["postgresql", "cockroachdb"]
+Tls = Literal["disable", "prefer", "require"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP address that speaks the PostgreSQL protocol."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A database behind one or more *addresses* (a gateway or node each); *tls* as libpq's sslmode names it."""
+
+    dialect: Dialect
+    addresses: tuple[Address, ...]
+    user: str
+    password: str = field(repr=False)
+    database: str
+    tls: Tls = "disable"
+
+    def __post_init__(self) -> None:
+        if not self.addresses:
+            raise ValueError("a target needs at least one address")

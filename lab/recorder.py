@@ -1,0 +1,31 @@
+"""The run's clock and its record: every event goes to the journal and into the history at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lab.history import History
+from lab.journal import Assembler, JournalWriter, Record
+
+
+class Recorder:
+    """Writes records with the time since the start, in seconds on the event loop's clock."""
+
+    def __init__(self, writer: JournalWriter) -> None:
+        self._writer = writer
+        self._assembler = Assembler()
+        self._clock = asyncio.get_running_loop().time
+        self._start = self._clock()
+
+    def now(self) -> float:
+        """Return the seconds since the start."""
+        return round(self._clock() - self._start, 6)
+
+    def record(self, record: Record) -> None:
+        """Put a record into the journal and the history."""
+        self._writer.write(record)
+        self._assembler.take(record)
+
+    def history(self) -> History:
+        """Return what happened so far."""
+        return self._assembler.history(complete=True)

@@ -1,0 +1,228 @@
+"""Runs a scenario on a cluster: strike, always heal, verify health, then check."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import importlib.metadata
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.pool import QueuePool
+
+from faults.plan import Plan
+from lab.checks import faults_fired
+from lab.cleanup import to_its_end
+from lab.clients import Clients
+from lab.clusters.base import Cluster, Unhealthy, require
+from lab.db.engine import application_engine
+from lab.history import Final, History, Json
+from lab.injector import Injector
+from lab.journal import Closed, Ended, JournalWriter, Judged, Phase, Run
+from lab.observer import Nobody, Observer
+from lab.recorder import Recorder
+from lab.scenario import Scenario
+from lab.verdict import Finding, Verdict, merge
+
+WARM_UP = 10.0
+"""Seconds that all clients together have to be served for the first time."""
+
+HEALTH = 15.0
+"""Seconds that the cluster has to be healthy after everything was healed."""
+
+HEAL = 15.0
+"""Seconds that healing itself may take."""
+
+QUIET = 2.0
+"""Seconds that the server has to notice that the last sessions are gone."""
+
+APPLICATION = "app"
+"""application_name of the sessions under test, before the number of the connection."""
+
+PACKAGES = ("resilience-lab", "sqlalchemy", "asyncpg", "psycopg", "tenacity")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a scenario showed: its verdict, why, and the history that it was judged by. *seconds* is the whole run."""
+
+    scenario: str
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    history: History
+    plan: Plan
+    seconds: float
+    journal: Path
+
+
+async def run_scenario(
+    scenario: Scenario,
+    cluster: Cluster,
+    *,
+    seed: int,
+    journal: Path,
+    plan: Plan | None = None,
+    observer: Observer | None = None,
+) -> Result:
+    """Run a scenario on a started cluster, with *plan* in place of its own if one is given.
+
+    Raises NotCapable before anything is touched if the cluster lacks a capability, faults.errors.MalformedPlan for a
+    plan that names unknown nodes, EnvironmentProblem if the journal cannot be written. However it ends, the cluster is
+    healed.
+    """
+    resolved = (plan or Plan(scenario.plan, seed)).resolve([node.name for node in cluster.nodes])
+    require(cluster, scenario.needs, f"scenario '{scenario.name}'")
+    with JournalWriter(journal) as writer:
+        run = _Run(scenario, cluster, resolved, seed, Recorder(writer), observer or Nobody())
+        findings = await run.carry_out()
+        verdict = merge(finding.verdict for finding in findings)
+        seconds = run.recorder.now()
+        run.recorder.record(Closed(verdict, seconds))
+    return Result(scenario.name, verdict, findings, run.history(), resolved, seconds, journal)
+
+
+class _Run:
+    def __init__(
+        self, scenario: Scenario, cluster: Cluster, plan: Plan, seed: int, recorder: Recorder, observer: Observer
+    ) -> None:
+        self.recorder = recorder
+        self._scenario = scenario
+        self._cluster = cluster
+        self._plan = plan
+        self._seed = seed
+        self._observer = observer
+
+    def history(self) -> History:
+        return self.recorder.history()
+
+    async def carry_out(self) -> tuple[Finding, ...]:
+        self.recorder.record(self._header())
+        try:
+            await self._prepare()
+            await self._strike()
+        except Unhealthy as error:
+            finding = Finding("healthy", Verdict.INCONCLUSIVE, str(error))
+            self.recorder.record(Judged(finding))
+            return (finding,)
+        finally:
+            await to_its_end(self._heal())
+        return self._judge()
+
+    def _header(self) -> Run:
+        scenario = self._scenario
+        return Run(
+            scenario=scenario.name,
+            cluster=f"{self._cluster.name}: {self._cluster.about}",
+            seed=self._seed,
+            policy=scenario.policy_name,
+            started=datetime.datetime.now(datetime.UTC).isoformat(),
+            plan=cast("dict[str, Json]", self._plan.to_json()),
+            versions={package: _version(package) for package in PACKAGES},
+        )
+
+    async def _prepare(self) -> None:
+        self._enter("setting up")
+        await self._cluster.heal(HEAL)
+        await self._cluster.healthy(HEALTH)
+        async with _engine_for_the_lab(self._cluster) as engine:
+            await self._scenario.workload.set_up(engine)
+
+    async def _strike(self) -> None:
+        engine = application_engine(
+            self._cluster.target,
+            application_name=APPLICATION,
+            pool_size=self._scenario.clients,
+            **self._scenario.engine.arguments(),
+        )
+        try:
+            clients = Clients(self._scenario, engine, self.recorder, self._seed, self._observer)
+            try:
+                await self._drive(clients)
+            finally:
+                await to_its_end(clients.stop(self._scenario.drain))
+            checked_out = cast("QueuePool", engine.pool).checkedout()
+        finally:
+            await to_its_end(engine.dispose())
+        self._enter("reading back")
+        await self._read_back(checked_out)
+
+    async def _drive(self, clients: Clients) -> None:
+        self._enter("warming up")
+        clients.start()
+        try:
+            async with asyncio.timeout(WARM_UP):
+                await clients.all_served_since(0.0)
+        except TimeoutError as error:
+            raise Unhealthy(f"not every client was served within {WARM_UP:g} s of a healthy cluster") from error
+        self._enter("striking")
+        injector = Injector(self._cluster, self._plan, clients, self.recorder, self._observer)
+        with contextlib.suppress(TimeoutError):  # steps that are missing then have no evidence
+            async with asyncio.timeout(self._scenario.patience), asyncio.TaskGroup() as both:
+                both.create_task(injector.run())
+                both.create_task(asyncio.sleep(self._scenario.seconds))
+        healed = self.recorder.now()
+        self._enter("recovering")
+        await self._heal()
+        await self._cluster.healthy(HEALTH)
+        with contextlib.suppress(TimeoutError):  # the checks will say who was not served
+            async with asyncio.timeout(self._scenario.settle):
+                await clients.all_served_since(healed)
+
+    async def _read_back(self, checked_out: int) -> None:
+        async with _engine_for_the_lab(self._cluster) as engine:
+            open_sessions = await _sessions_left(engine)
+            state = await self._scenario.workload.read_back(async_sessionmaker(engine))
+        self.recorder.record(Ended(Final(state.state, state.effects, checked_out, open_sessions)))
+
+    def _judge(self) -> tuple[Finding, ...]:
+        self._enter("checking")
+        history = self.history()
+        findings = tuple(check(history) for check in (faults_fired(), *self._scenario.expect))
+        for finding in findings:
+            self.recorder.record(Judged(finding))
+        return findings
+
+    async def _heal(self) -> None:
+        await self._cluster.heal(HEAL)
+
+    def _enter(self, phase: str) -> None:
+        self.recorder.record(Phase(phase, self.recorder.now()))
+        self._observer.phase(phase)
+
+
+@contextlib.asynccontextmanager
+async def _engine_for_the_lab(cluster: Cluster) -> AsyncIterator[AsyncEngine]:
+    engine = application_engine(cluster.direct, application_name="lab-direct", pool_size=1)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def _sessions_left(engine: AsyncEngine) -> int:
+    """Count application sessions in an open transaction, once they have had time to end."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name AND state LIKE 'idle in transaction%'"
+    )
+    count = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(QUIET):
+            while True:
+                async with engine.connect() as connection:
+                    count = int((await connection.execute(query, {"name": f"{APPLICATION}-%"})).scalar_one())
+                if not count:
+                    break
+                await asyncio.sleep(QUIET / 20)
+    return count
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,63 @@
+"""A scenario: cluster needs, workload, policy, plan and checks, as one value that reads like a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from faults.plan import Step
+from lab.clusters.base import NEEDS, Capability
+from lab.db.drivers import Driver
+from lab.retry import Policy
+from lab.verdict import Check
+from lab.workloads.base import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the application asks of its engine; see `lab.db.engine.application_engine`. Times are in seconds."""
+
+    driver: Driver = "asyncpg"
+    pool_pre_ping: bool = True
+    pool_timeout: float = 5.0
+    connect_timeout: float = 1.0
+    command_timeout: float = 2.0
+    statement_timeout: float | None = 2.0
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the settings as keyword arguments of `application_engine`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One experiment. *clients* work at once, each pausing 0 to 2 * *think* seconds between operations.
+
+    The workload goes on for *seconds* at least, for as long as the plan takes, and until every client was served again
+    (*settle* seconds at most); an operation that has not ended *drain* seconds after that is given up as unknown. Steps
+    of the plan whose trigger has not come after *patience* seconds are given up: the verdict will be inconclusive.
+    """
+
+    name: str
+    title: str
+    workload: Workload
+    policy: Policy
+    expect: tuple[Check, ...]
+    plan: tuple[Step, ...] = ()
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    clients: int = 6
+    think: float = 0.005
+    seconds: float = 1.0
+    settle: float = 5.0
+    drain: float = 5.0
+    patience: float = 30.0
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What the cluster must be able to do, as the plan's faults have it."""
+        return frozenset(NEEDS[type(step.fault)] for step in self.plan)
+
+    @property
+    def policy_name(self) -> str:
+        """The policy's name in reports."""
+        return getattr(self.policy, "__name__", None) or type(self.policy).__name__

@@ -1,0 +1,69 @@
+"""Clusters that stay: ``lab up``, ``lab status``, ``lab down``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lab.cleanup import to_its_end
+from lab.clusters import make_cluster
+from lab.clusters.base import Cluster
+from lab.db.target import Target
+from lab.errors import UsageError, unknown_name
+from lab.state import JSON, RunFolder, RunInfo, survey, sweep
+from lab.suite import START, STOP
+
+
+async def bring_up(name: str, *, seed: int) -> tuple[str, dict[str, JSON]]:
+    """Start a cluster that outlives this process; return its id and its description (addresses, credentials)."""
+    sweep()
+    run = RunFolder.create("up")
+    try:
+        cluster = make_cluster(name, run, seed=seed, detached=True)
+        try:
+            await cluster.start(START)
+            await cluster.healthy(START)
+            description = describe(cluster)
+            run.describe(description)
+            await cluster.leave_running()
+        except BaseException:
+            await to_its_end(cluster.stop(STOP))
+            raise
+        run.detach()
+    except BaseException:
+        run.remove(STOP)
+        raise
+    return run.id, description
+
+
+def describe(cluster: Cluster) -> dict[str, JSON]:
+    """Return what a user needs to connect to a cluster and to bend it."""
+    return {
+        "cluster": cluster.name,
+        "about": cluster.about,
+        "control": cluster.control.url,
+        "nodes": {node.name: dsn(cluster.target, str(node.address)) for node in cluster.nodes},
+        "direct": dsn(cluster.direct, str(cluster.direct.addresses[0])),
+    }
+
+
+def dsn(target: Target, address: str) -> str:
+    """Return the address as a DSN for psql or any driver, with its credentials."""
+    return f"postgresql://{target.user}:{target.password}@{address}/{target.database}"
+
+
+def take_down(ids: Iterable[str]) -> list[RunInfo]:
+    """Remove standing clusters and whatever dead runs have left, all or those named. Live runs are not touched.
+
+    Raises UsageError for a name that is not there, or that belongs to a run in progress.
+    """
+    runs = {info.id: info for info in survey()}
+    named = list(ids)
+    for name in named:
+        if name not in runs:
+            raise unknown_name("cluster or run", name, runs) if runs else UsageError(f"'{name}': nothing is running")
+        if runs[name].state == "live":
+            raise UsageError(f"'{name}' is a run in progress; end it with Ctrl-C in its own terminal")
+    chosen = [info for info in runs.values() if info.state != "live" and (not named or info.id in named)]
+    for info in chosen:
+        RunFolder.adopt(info.path).remove(STOP)
+    return chosen

@@ -1,0 +1,105 @@
+"""A suite: a cluster of its own, scenarios one after the other, and nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from faults.plan import Plan
+from lab.cleanup import to_its_end
+from lab.clusters import make_cluster
+from lab.clusters.base import Cluster, require
+from lab.observer import Nobody, Observer
+from lab.runner import Result, run_scenario
+from lab.scenario import Scenario
+from lab.state import RunFolder, sweep
+from lab.verdict import Verdict, merge
+
+START = 60.0
+"""Seconds that a cluster has to come up."""
+
+STOP = 15.0
+"""Seconds that a cluster has to end before it is killed."""
+
+
+class SuiteObserver(Observer, Protocol):
+    """Told of scenarios as well as of what happens within."""
+
+    def scenario_begins(self, scenario: Scenario) -> None:
+        """Hear which scenario runs now."""
+
+    def scenario_ends(self, result: Result) -> None:
+        """Hear how it ended."""
+
+
+class NobodyAtAll(Nobody):
+    """Does not listen."""
+
+    def scenario_begins(self, scenario: Scenario) -> None:
+        """Ignore it."""
+
+    def scenario_ends(self, result: Result) -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """What a suite showed. *about* says what the cluster was made of."""
+
+    cluster: str
+    about: str
+    seed: int
+    results: tuple[Result, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of all."""
+        return merge(result.verdict for result in self.results)
+
+
+async def run_suite(
+    scenarios: Sequence[Scenario],
+    *,
+    cluster: str = "embedded",
+    seed: int,
+    report: Path | None = None,
+    plan: Plan | None = None,
+    observer: SuiteObserver | None = None,
+) -> Suite:
+    """Start a cluster, run the scenarios on it, and end it; journals go to *report*, or are thrown away.
+
+    What a killed earlier run has left is removed first. Raises UsageError for an unknown cluster, NotCapable if a
+    scenario needs what the cluster lacks, EnvironmentProblem if this machine cannot run it; all of that before anything
+    is struck.
+    """
+    listener = observer or NobodyAtAll()
+    async with AsyncExitStack() as stack:
+        run, made = open_cluster(cluster, seed)
+        stack.callback(run.remove, STOP)
+        for scenario in scenarios:
+            require(made, scenario.needs, f"scenario '{scenario.name}'")
+        stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
+        listener.phase("starting the cluster")
+        await made.start(START)
+        results = []
+        for scenario in scenarios:
+            listener.scenario_begins(scenario)
+            journal = (report or run.path / "journals") / f"{scenario.name}.jsonl"
+            result = await run_scenario(scenario, made, seed=seed, journal=journal, plan=plan, observer=listener)
+            listener.scenario_ends(result)
+            results.append(result)
+        return Suite(cluster, made.about, seed, tuple(results))
+
+
+def open_cluster(name: str, seed: int) -> tuple[RunFolder, Cluster]:
+    """Remove what dead runs have left, and return a new run folder with a cluster in it that is not started yet."""
+    sweep()
+    run = RunFolder.create("run")
+    try:
+        return run, make_cluster(name, run, seed=seed)
+    except BaseException:
+        run.remove(STOP)
+        raise
