@@ -25,13 +25,14 @@ from lab import doctor as doctor_module
 from lab import standing
 from lab.clusters import CLUSTERS
 from lab.errors import LabError, MalformedFile, UsageError, unknown_name
-from lab.report.figures import suite_to_json
+from lab.replay import recheck
+from lab.report.figures import recheck_to_json, suite_to_json
 from lab.report.files import write_report
-from lab.report.terminal import Display, last_line, summary_table
+from lab.report.terminal import Display, last_line, recheck_lines, summary_table
 from lab.scenarios import SCENARIOS, choose
 from lab.state import survey
 from lab.suite import run_suite
-from lab.verdict import Verdict
+from lab.verdict import Verdict, merge
 
 T = TypeVar("T")
 
@@ -124,6 +125,19 @@ def _line_of(text: bytes, problem: str) -> int:
     """Return the line (1-based) of a JSON error, which names a byte; the last line for an end that came too soon."""
     digits = problem.rpartition("byte ")[2].rstrip(")")
     return text.count(b"\n", 0, int(digits) if digits.isdecimal() else len(text)) + 1
+
+
+@cli.command()
+@click.argument("journals", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def replay(journals: tuple[Path, ...], as_json: bool) -> int:
+    """Judge recorded runs again from their JOURNALS, without a database."""
+    judged = [recheck(path) for path in journals]
+    if as_json:
+        print_json([recheck_to_json(one) for one in judged])
+    for one in () if as_json else judged:
+        out.print(recheck_lines(one))
+    return EXIT[merge(one.verdict for one in judged)]
 
 
 @cli.command()

@@ -108,6 +108,11 @@ class History(msgspec.Struct, frozen=True):
         """Return how many operations had an outcome."""
         return sum(operation.outcome is outcome for operation in self.operations)
 
+    def finished(self) -> History:
+        """Return the history without the operations that never came back."""
+        ended = tuple(operation for operation in self.operations if operation.completed is not None)
+        return msgspec.structs.replace(self, operations=ended)
+
     @property
     def healed(self) -> float:
         """When the last fault was healed, in seconds since the start; 0 if there was none."""

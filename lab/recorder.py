@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 
 from lab.history import History
 from lab.journal import Assembler, JournalWriter, Record
 
 
 class Recorder:
-    """Writes records with the time since the start, in seconds on the event loop's clock."""
+    """Writes records with the time since the start, in seconds."""
 
     def __init__(self, writer: JournalWriter) -> None:
         self._writer = writer
         self._assembler = Assembler()
-        self._clock = asyncio.get_running_loop().time
+        self._clock = time.monotonic  # an event loop may count in whole milliseconds only
         self._start = self._clock()
 
     def now(self) -> float:

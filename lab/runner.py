@@ -169,6 +169,8 @@ class _Run:
         self._enter("recovering")
         await self._heal()
         await self._cluster.healthy(HEALTH)
+        if not self._plan.steps:
+            return
         with contextlib.suppress(TimeoutError):  # the checks will say who was not served
             async with asyncio.timeout(self._scenario.settle):
                 await clients.all_served_since(healed)

@@ -41,8 +41,8 @@ class Check:
     judge: Callable[[History], tuple[Verdict, str, Iterable[int]]]
 
     def __call__(self, history: History) -> Finding:
-        """Judge a history. One that was cut cannot pass: what is missing might have failed."""
-        verdict, why, operations = self.judge(history)
+        """Judge a history. One that was cut cannot pass, and what was under way at the cut is held against nobody."""
+        verdict, why, operations = self.judge(history if history.complete else history.finished())
         if verdict is Verdict.PASS and not history.complete:
             verdict, why = Verdict.INCONCLUSIVE, f"the journal is incomplete; up to the cut: {why}"
         return Finding(self.name, verdict, why, tuple(operations)[:MOST_WITNESSES])

@@ -40,6 +40,8 @@ def settings(version: tuple[int, ...], name: str) -> str:
         "shared_buffers": "32MB",
         "huge_pages": "off",
         "jit": "off",
+        # Transfers in opposite directions deadlock; a second of waiting for each, the default, would hide all else.
+        "deadlock_timeout": "50ms",
         # Scanning a small table would take a predicate lock on all of it: every writer would meet every other.
         "enable_seqscan": "off",
         "autovacuum_max_workers": 1,

@@ -1,0 +1,43 @@
+"""Options of the whole suite, and one cluster for all scenario tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lab.cleanup import to_its_end
+from lab.clusters.base import Cluster
+from lab.suite import START, STOP, open_cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let users choose the cluster and the seed of the scenario tests."""
+    group = parser.getgroup("resilience lab")
+    group.addoption("--cluster", default="embedded", help="cluster that the scenarios run on")
+    group.addoption("--seed", type=int, default=7, help="seed of every plan and workload")
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of the run."""
+    return int(request.config.getoption("--seed"))
+
+
+@pytest.fixture(scope="session")
+async def cluster(request: pytest.FixtureRequest, seed: int) -> AsyncIterator[Cluster]:
+    """A started cluster, shared by all scenario tests: each scenario heals it."""
+    run, made = open_cluster(request.config.getoption("--cluster"), seed)
+    try:
+        await made.start(START)
+        yield made
+        await to_its_end(made.stop(STOP))
+    finally:
+        run.remove(STOP)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Where a test keeps its journal."""
+    return tmp_path / "journal.jsonl"
