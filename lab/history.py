@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 else:
     Json = Any  # msgspec reads annotations, and knows no recursive ones
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+"""How often something was found; a journal that says otherwise is refused."""
 
 
 class Outcome(enum.StrEnum):
@@ -83,9 +86,9 @@ class Final(msgspec.Struct, frozen=True):
     """
 
     state: Json
-    effects: dict[str, int]
-    checked_out: int
-    idle_in_transaction: int
+    effects: dict[str, Count]
+    checked_out: Count
+    idle_in_transaction: Count
 
 
 class History(msgspec.Struct, frozen=True):
@@ -126,4 +129,7 @@ class History(msgspec.Struct, frozen=True):
 
 def percentile(values: list[float], share: float) -> float:
     """Return the nearest-rank percentile (*share* from 0 to 1) of sorted *values*; NaN for none."""
-    return values[min(len(values) - 1, math.ceil(share * len(values)) - 1)] if values else math.nan
+    if not values:
+        return math.nan
+    rank = math.ceil(round(share * len(values), 9))  # 0.07 * 100 is a little more than 7
+    return values[min(max(rank, 1), len(values)) - 1]

@@ -21,6 +21,9 @@ from lab.verdict import Finding, Verdict
 FORMAT = 1
 """Version of the format; a reader refuses a newer one."""
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding a line of garbage can raise."""
+
 
 class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     """First line: what is going to happen. *started* is RFC 3339; *plan* as in faults.plan, resolved."""
@@ -118,8 +121,10 @@ class JournalWriter:
 
     def write(self, record: Record) -> None:
         """Append a record."""
+        rest = memoryview(self._encoder.encode(record) + b"\n")
         try:
-            self._file.write(self._encoder.encode(record) + b"\n")
+            while rest:  # a disk that is nearly full takes a part
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
@@ -156,7 +161,8 @@ class Journal(msgspec.Struct, frozen=True):
 def read_journal(path: Path) -> Journal:
     """Read a journal, also one that was cut in the middle.
 
-    Raises MalformedFile, naming the line, for anything that is no journal; a last line without its newline is a cut.
+    Raises MalformedFile, naming the line, for anything that is no journal. A last line without its newline counts if it
+    is a whole record; otherwise it was cut, and is left out.
     """
     assembler = Assembler()
     for number, record in _records(path):
@@ -175,7 +181,7 @@ def _records(path: Path) -> Iterator[tuple[int, Record]]:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
-                    with contextlib.suppress(msgspec.MsgspecError):
+                    with contextlib.suppress(*UNREADABLE):
                         yield number, decoder.decode(line)
                     return
                 if line.strip():
@@ -187,7 +193,7 @@ def _records(path: Path) -> Iterator[tuple[int, Record]]:
 def _decode(decoder: msgspec.json.Decoder[Record], line: bytes, path: Path, number: int) -> Record:
     try:
         return decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise MalformedFile(str(path), number, str(error)) from error
 
 
@@ -196,6 +202,7 @@ class Assembler:
 
     def __init__(self) -> None:
         self.run: Run | None = None
+        self._begun: set[int] = set()
         self._open: dict[int, Invoked] = {}
         self._done: list[Operation] = []
         self._spans: list[FaultSpan] = []
@@ -207,15 +214,17 @@ class Assembler:
         """Add a record; raise ValueError for one that does not fit those before it."""
         if self.run is None and not isinstance(record, Run):
             raise ValueError("not a journal: its first line must be the record of the run")
+        if self._verdict is not None:
+            raise ValueError("a record after the end of the run")
         match record:
             case Invoked():
-                self._open[record.index] = record
+                self._invoke(record)
             case Completed():
                 self._complete(record)
             case Healed():
                 self._spans.append(record.span)
             case Ended():
-                self._final = record.final
+                self._end(record)
             case Judged():
                 self._findings.append(record.finding)
             case Closed():
@@ -230,12 +239,27 @@ class Assembler:
             raise ValueError("a second record of a run in one journal")
         if run.format > FORMAT:
             raise ValueError(f"format {run.format} is newer than this program; upgrade it")
+        if not isinstance(run.plan.get("steps"), list):
+            raise ValueError("its plan has no list of steps")
         self.run = run
+
+    def _invoke(self, record: Invoked) -> None:
+        if record.index in self._begun:
+            raise ValueError(f"operation {record.index} begins a second time")
+        self._begun.add(record.index)
+        self._open[record.index] = record
+
+    def _end(self, record: Ended) -> None:
+        if self._final is not None:
+            raise ValueError("a second record of final observations")
+        self._final = record.final
 
     def _complete(self, record: Completed) -> None:
         invoked = self._open.pop(record.index, None)
         if invoked is None:
             raise ValueError(f"operation {record.index} ends without having begun")
+        if record.at < invoked.at:
+            raise ValueError(f"operation {record.index} ends before it began")
         self._done.append(_operation(invoked, record))
 
     def history(self, *, complete: bool) -> History:

@@ -12,6 +12,7 @@ from faults.plan import Plan
 from lab.cleanup import to_its_end
 from lab.clusters import make_cluster
 from lab.clusters.base import Cluster, require
+from lab.errors import EnvironmentProblem
 from lab.observer import Nobody, Observer
 from lab.runner import Result, run_scenario
 from lab.scenario import Scenario
@@ -76,6 +77,8 @@ async def run_suite(
     is struck.
     """
     listener = observer or NobodyAtAll()
+    if report is not None:
+        make_folder(report)
     async with AsyncExitStack() as stack:
         run, made = open_cluster(cluster, seed)
         stack.callback(run.remove, STOP)
@@ -92,6 +95,14 @@ async def run_suite(
             listener.scenario_ends(result)
             results.append(result)
         return Suite(cluster, made.about, seed, tuple(results))
+
+
+def make_folder(report: Path) -> None:
+    """Make the folder of a report before anything else; raise EnvironmentProblem if that is not possible."""
+    try:
+        report.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot write {report}: {error.strerror}", "name another with --report") from error
 
 
 def open_cluster(name: str, seed: int) -> tuple[RunFolder, Cluster]:

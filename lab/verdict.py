@@ -41,8 +41,13 @@ class Check:
     judge: Callable[[History], tuple[Verdict, str, Iterable[int]]]
 
     def __call__(self, history: History) -> Finding:
-        """Judge a history. One that was cut cannot pass, and what was under way at the cut is held against nobody."""
+        """Judge a history. An empty one cannot pass.
+
+        Nor can one that was cut, and what was under way at the cut is held against nobody.
+        """
         verdict, why, operations = self.judge(history if history.complete else history.finished())
+        if verdict is Verdict.PASS and not history.operations:
+            verdict, why = Verdict.INCONCLUSIVE, "no operation was recorded"
         if verdict is Verdict.PASS and not history.complete:
             verdict, why = Verdict.INCONCLUSIVE, f"the journal is incomplete; up to the cut: {why}"
         return Finding(self.name, verdict, why, tuple(operations)[:MOST_WITNESSES])

@@ -37,10 +37,13 @@ def explained(*, initial: int) -> Check:
         if not isinstance(state, dict):
             return inconclusive("the final balances were never read")
         balances, moved = _numbers(state.get("balances")), _numbers(state.get("moved"))
-        for account, balance in balances.items():
-            expected = initial + moved.get(account, 0)
+        if not balances or moved is None:
+            return inconclusive("the final state does not hold balances, and what was moved")
+        for account in sorted({*balances, *moved}):
+            balance, expected = balances.get(account), initial + moved.get(account, 0)
             if balance != expected:
-                return failed(f"account {account} holds {balance}, its transfers on record make {expected}")
+                held = "is gone" if balance is None else f"holds {balance}"
+                return failed(f"account {account} {held}, its transfers on record make {expected}")
         return passed(f"the transfers on record explain all {len(balances)} balances")
 
     return Check("explained", "every balance follows from the transfers on record", judge)
@@ -56,15 +59,20 @@ def _bad_reads(reads: list[Operation], total: int, accounts: int) -> Iterator[tu
 def _problem(state: Json, total: int, accounts: int) -> str | None:
     if not isinstance(state, dict):
         return f"no balances, but {state!r}"
-    balances = [balance for balance in state.values() if isinstance(balance, int)]
+    balances = _numbers(state)
+    if balances is None:
+        return f"not every balance is a whole number: {state!r:.200}"
     if len(balances) != accounts:
         return f"{len(balances)} accounts instead of {accounts}"
-    if sum(balances) != total:
-        return f"the sum is {sum(balances)} instead of {total}"
-    if min(balances) < 0:
-        return f"a balance of {min(balances)}"
-    return None
+    if sum(balances.values()) != total:
+        return f"the sum is {sum(balances.values())} instead of {total}"
+    overdrawn = [f"account {name} holds {balance}" for name, balance in balances.items() if balance < 0]
+    return overdrawn[0] if overdrawn else None
 
 
-def _numbers(value: Json) -> dict[str, int]:
-    return {name: n for name, n in value.items() if isinstance(n, int)} if isinstance(value, dict) else {}
+def _numbers(value: Json) -> dict[str, int] | None:
+    """Return an object of whole numbers, None for anything else: what is left out could not be judged."""
+    if not isinstance(value, dict):
+        return None
+    numbers = {name: n for name, n in value.items() if isinstance(n, int) and not isinstance(n, bool)}
+    return numbers if len(numbers) == len(value) else None

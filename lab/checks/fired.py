@@ -5,6 +5,9 @@ from __future__ import annotations
 from lab.history import History
 from lab.verdict import Check, Judgement, inconclusive, passed
 
+MOST_NAMED = 10
+"""Missing steps that are named."""
+
 
 def faults_fired() -> Check:
     """Every step of the plan was carried out, and each kind of fault in it left evidence that it did something.
@@ -17,8 +20,10 @@ def faults_fired() -> Check:
 def _judge(history: History) -> Judgement:
     if not history.planned:
         return passed("no fault was planned")
-    if len(history.faults) < history.planned:
-        return inconclusive(f"only {len(history.faults)} of {history.planned} planned steps were carried out")
+    missing = set(range(1, history.planned + 1)) - {span.step for span in history.faults}
+    if missing:
+        steps = ", ".join(map(str, sorted(missing)[:MOST_NAMED]))
+        return inconclusive(f"{len(missing)} of {history.planned} planned steps were not carried out: {steps}")
     fired = {span.fault for span in history.faults if span.fired}
     silent = {span.fault for span in history.faults} - fired
     if silent:

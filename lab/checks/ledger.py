@@ -28,7 +28,7 @@ WRONG = {
 
 
 def entry(operation: Operation, effects: int) -> str:
-    """Return the ledger's word for an operation whose effect was found *effects* times."""
+    """Return the ledger's word for an operation whose effect was found *effects* times (0 or more)."""
     return LEDGER[operation.outcome, min(effects, 2)]
 
 

@@ -15,10 +15,17 @@ def recovers(*, within: float) -> Check:
     """
 
     def judge(history: History) -> Judgement:
+        if not history.operations:
+            return _no_clients()
+        if not history.faults:
+            return inconclusive("nothing was healed, so nothing had to recover")
+        if not history.complete:
+            return inconclusive("the journal is incomplete: who was served after the cut is not known")
         seconds = recovery_seconds(history)
         if seconds is None:
             late = unserved(history)
-            return failed(f"clients never served again: {', '.join(map(str, late))}") if late else _no_clients()
+            waiting = (operation.index for operation in _last_of(late, history))
+            return failed(f"clients never served again: {', '.join(map(str, late))}", waiting)
         if seconds > within:
             return failed(f"the last client was served {seconds:.2f} s after the heal, the bound is {within:g} s")
         return passed(f"every client served {seconds:.2f} s after the heal, the bound is {within:g} s")
@@ -32,18 +39,29 @@ def _no_clients() -> Judgement:
 
 def recovery_seconds(history: History) -> float | None:
     """Return the seconds from the last heal until every client had been served; None if one never was."""
-    first: dict[int, float] = {}
-    for operation in history.operations:
-        if operation.outcome is Outcome.OK and operation.completed and operation.completed >= history.healed:
-            seconds = operation.completed - history.healed
-            first[operation.process] = min(seconds, first.get(operation.process, seconds))
+    first = _first_served(history)
     return max(first.values()) if first and not unserved(history) else None
 
 
 def unserved(history: History) -> list[int]:
     """Return the clients without an ok operation after the last heal."""
-    served = {o.process for o in history.operations if o.outcome is Outcome.OK and (o.completed or 0) >= history.healed}
-    return sorted({operation.process for operation in history.operations} - served)
+    return sorted({operation.process for operation in history.operations} - _first_served(history).keys())
+
+
+def _first_served(history: History) -> dict[int, float]:
+    """Return the seconds from the last heal to the first ok answer, for each client that had one."""
+    first: dict[int, float] = {}
+    healed = history.healed
+    for operation in history.operations:
+        if operation.outcome is Outcome.OK and operation.completed is not None and operation.completed >= healed:
+            seconds = operation.completed - healed
+            first[operation.process] = min(seconds, first.get(operation.process, seconds))
+    return first
+
+
+def _last_of(clients: Iterable[int], history: History) -> Iterable[Operation]:
+    last = {operation.process: operation for operation in history.operations}
+    return (last[client] for client in clients)
 
 
 def succeeds(*, at_least: float = 1.0) -> Check:
@@ -58,6 +76,8 @@ def succeeds(*, at_least: float = 1.0) -> Check:
         if share < at_least:
             first = _complaint(missed[0])
             why = f"{len(missed)} of {total} operations were not done ({share:.2%}); the first: {first}"
+            if at_least < 1 and not history.complete:
+                return inconclusive(f"the journal is incomplete; up to the cut: {why}")
             return failed(why, (operation.index for operation in missed))
         return passed(f"{share:.2%} of {total:,} operations done")
 

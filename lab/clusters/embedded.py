@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import asyncpg
@@ -19,6 +20,7 @@ from lab.clusters.base import Capability, Node, Unhealthy
 from lab.clusters.postgres import Binaries, PostgresServer, find_binaries, free_port
 from lab.clusters.proxy_process import ProxyProcess
 from lab.db.target import Address, Target
+from lab.errors import EnvironmentProblem
 from lab.state import RunFolder
 
 GATEWAYS = ("n1", "n2", "n3")
@@ -30,12 +32,12 @@ PROBE_PAUSE = 0.02
 """Seconds between two probes of a node that did not answer."""
 
 ADMIN = "lab-admin"
-"""application_name of the lab's own sessions, which no fault ends."""
+"""application_name of the lab's own sessions."""
 
-ORPHANS = """
-    SELECT pid, client_port FROM pg_stat_activity
-    WHERE backend_type = 'client backend' AND client_port IS NOT NULL AND application_name NOT LIKE 'lab-%'
-"""
+ADMIN_TIMEOUT = 10.0
+"""Seconds that ending the sessions of a lost gateway may take, the server being up."""
+
+SESSIONS = "SELECT pid, client_port FROM pg_stat_activity WHERE client_port = ANY($1::int[])"
 
 
 class EmbeddedCluster:
@@ -56,6 +58,7 @@ class EmbeddedCluster:
         self._proxy = ProxyProcess(run.path / "proxy.log", run.environment(), seed=seed, detached=detached)
         self._control: ControlClient | None = None
         self._nodes: tuple[Node, ...] = ()
+        self._created = False
 
     @property
     def about(self) -> str:
@@ -90,11 +93,20 @@ class EmbeddedCluster:
         return self._control
 
     async def start(self, within: float) -> None:
-        """Make and start the server and the gateways; EnvironmentProblem says what this machine lacks."""
-        async with asyncio.timeout(within):
-            await asyncio.gather(self._start_server(within), self._proxy.start(within))
-            self._control = ControlClient(self._proxy.url)
-            self._nodes = tuple([await self._open_gateway(name) for name in GATEWAYS])
+        """Make and start the server and the gateways; EnvironmentProblem says what this machine lacks.
+
+        Nothing if they run. After `stop` they come up again with their data, the gateways at new addresses.
+        """
+        if self._nodes:
+            return
+        try:
+            async with asyncio.timeout(within):
+                await _all(self._start_server(within), self._proxy.start(within))
+                self._control = ControlClient(self._proxy.url)
+                self._nodes = tuple([await self._open_gateway(name) for name in GATEWAYS])
+        except TimeoutError as error:
+            problem = f"the embedded cluster was not up within {within:g} s"
+            raise EnvironmentProblem(problem, "try on a less busy machine") from error
 
     async def _open_gateway(self, name: str) -> Node:
         # Not port 0: the kernel could give a client such a port while the gateway is down, and it could not come back.
@@ -109,16 +121,21 @@ class EmbeddedCluster:
                 return Node(name, _address(proxy.listen))
 
     async def _start_server(self, within: float) -> None:
-        await self._server.create(within)
+        if not self._created:
+            await asyncio.to_thread(shutil.rmtree, self._server.folder, ignore_errors=True)  # of a start that failed
+            await self._server.create(within)
+            self._created = True
         await self._server.start(within)
 
     async def stop(self, within: float) -> None:
-        """End the gateways and the server."""
-        if self._control is not None:
-            await self._control.close()
-            self._control = None
-        await self._proxy.stop(within)
-        await self._server.stop(within)
+        """End the gateways and the server, each also if the other cannot be ended."""
+        control, self._control, self._nodes = self._control, None, ()
+        try:
+            if control is not None:
+                await control.close()
+            await self._proxy.stop(within)
+        finally:
+            await self._server.stop(within)
 
     async def leave_running(self) -> None:
         """Let go of the processes without ending them."""
@@ -127,14 +144,19 @@ class EmbeddedCluster:
 
     async def heal(self, within: float) -> None:
         """Start the server if it is down; enable all gateways and take every toxic away."""
-        async with asyncio.timeout(within):
-            if not self._server.running:
-                await self._server.start(within)
-            await self.control.reset()
+        try:
+            async with asyncio.timeout(within):
+                if not self._server.running:
+                    await self._server.start(within)
+                await self.control.reset()
+        except TimeoutError as error:
+            raise Unhealthy(f"not everything was healed within {within:g} s") from error
 
     async def healthy(self, within: float) -> None:
         """Return once each gateway has let a query through."""
-        await asyncio.gather(*(self._answers(node, within) for node in self._nodes))
+        if not self._nodes:
+            raise Unhealthy("no node is healthy: the cluster was not started")
+        await _all(*(self._answers(node, within) for node in self._nodes))
 
     async def _answers(self, node: Node, within: float) -> None:
         problem: BaseException | None = None
@@ -149,21 +171,25 @@ class EmbeddedCluster:
                         problem = error
                     await asyncio.sleep(PROBE_PAUSE)
         except TimeoutError as error:
-            last = f"{type(problem).__name__}: {problem}" if problem else "no answer"
+            last = f"{type(problem).__name__}: {problem}".removesuffix(": ") if problem else "no answer"
             raise Unhealthy(f"node {node.name} is not healthy after {within:g} s: {last}") from error
 
     async def lose_gateway(self, node: str) -> None:
         """Disable the gateway and end the sessions that ran through it, as when a node is gone."""
+        ports = await self._ports(node)
         await self.control.disable(node)
-        async with self._session(self.direct.addresses[0]) as admin:
-            # The sessions are listed before the living connections, so a session that is just beginning is spared.
-            sessions = await admin.fetch(ORPHANS)
-            alive = {port for name in GATEWAYS for port in await self._ports(name)}
-            lost = [row["pid"] for row in sessions if row["client_port"] not in alive]
-            await admin.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", lost)
+        # A server that is down has no sessions. One that came through between these two calls is in its log-in, and
+        # ends by itself: it has no transaction yet that could make it wait for anything but its client.
+        with contextlib.suppress(ConnectionError, asyncpg.CannotConnectNowError):
+            async with self._session(self.direct.addresses[0], ADMIN_TIMEOUT) as admin:
+                sessions = await admin.fetch(SESSIONS, list(ports))
+                # Another gateway may have been given a port that was free again; hence the order of these two.
+                alive = {port for name in GATEWAYS for port in await self._ports(name)}
+                lost = [row["pid"] for row in sessions if row["client_port"] not in alive]
+                await admin.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", lost)
 
-    async def _ports(self, gateway: str) -> list[int]:
-        return [_address(connection.server_side).port for connection in await self.control.connections(gateway)]
+    async def _ports(self, gateway: str) -> set[int]:
+        return {_address(connection.server_side).port for connection in await self.control.connections(gateway)}
 
     async def return_gateway(self, node: str) -> None:
         """Let the gateway listen again."""
@@ -181,7 +207,7 @@ class EmbeddedCluster:
         await self._server.start(PROBE_TIMEOUT * 30)
 
     @contextlib.asynccontextmanager
-    async def _session(self, address: Address) -> AsyncIterator[Any]:
+    async def _session(self, address: Address, timeout: float = PROBE_TIMEOUT) -> AsyncIterator[Any]:
         server = self._server
         session = await asyncpg.connect(
             host=address.host,
@@ -189,8 +215,8 @@ class EmbeddedCluster:
             user=server.user,
             password=server.password,
             database=server.database,
-            timeout=PROBE_TIMEOUT,
-            command_timeout=PROBE_TIMEOUT,
+            timeout=timeout,
+            command_timeout=timeout,
             ssl=False,
             server_settings={"application_name": ADMIN},
         )
@@ -198,6 +224,13 @@ class EmbeddedCluster:
             yield session
         finally:
             session.terminate()
+
+
+async def _all(*work: Awaitable[None]) -> None:
+    """Wait for the end of all, so that nothing goes on behind the caller's back, and raise the first one's error."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def _address(text: str) -> Address:

@@ -1,0 +1,1 @@
+"""Workloads: generators of operations with an invariant. To add one: write its file against `base.Workload`."""

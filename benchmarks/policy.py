@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from random import Random
 from statistics import median
 
+import uvloop
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lab.clusters.postgres import PostgresServer, find_binaries
+from lab.db.drivers import Driver
+from lab.db.engine import application_engine, session_factory
+from lab.db.target import Address, Target
 from lab.retry import Policy, RetryPolicy, Sessions
+from lab.state import RunFolder
 
+DRIVERS: tuple[Driver, ...] = ("asyncpg", "psycopg")
 SELECT_1 = text("SELECT 1")
 
 
@@ -78,3 +85,39 @@ async def lean(sessions: Sessions) -> None:
     await select_1(session)
     await session.commit()
     await session.close()
+
+
+ROUNDS = 2_000
+"""Transactions of each kind, for each engine."""
+
+
+async def measure() -> None:
+    """Print the figures for both drivers, on a server without proxies in between."""
+    run = RunFolder.create("bench")
+    server = PostgresServer(run.path / "server", find_binaries(), run.environment())
+    try:
+        await server.create(60)
+        await server.start(60)
+        address = Address(server.host, server.port)
+        target = Target("postgresql", (address,), server.user, server.password, server.database)
+        print(f"{'engine':<22}{'bare us':>9}{'lean us':>9}{'policy us':>11}{'policy/bare':>13}{'policy/lean':>13}")
+        for driver, ping in ((d, p) for d in DRIVERS for p in (True, False)):
+            engine = application_engine(target, driver=driver, pool_pre_ping=ping)
+            cost = await measure_overhead(session_factory(engine), ROUNDS)
+            await engine.dispose()
+            name = f"{driver}, {'pre-ping' if ping else 'no ping'}"
+            print(f"{name:<22}{cost.bare:>9.0f}{cost.lean:>9.0f}{cost.policy:>11.0f}", end="")
+            print(f"{cost.ratio:>12.2f}x{cost.ratio_to_lean:>12.2f}x")
+    finally:
+        await server.stop(10)
+        run.remove(10)
+
+
+def main() -> int:
+    """Measure."""
+    uvloop.run(measure())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
