@@ -267,7 +267,7 @@ def table(found: list[Path]) -> list[str]:
 
 
 def _quietest(found: list[Path], figure: str) -> str:
-    # Neighbours on the machine can only add to a time, so the least of the rounds is nearest to what the path itself costs.
+    # Neighbours on the machine can only add to a time, so the least of the rounds says what the path itself costs.
     direct = min(found[0].figures[figure])
     others = (f"{path.name} adds {min(path.figures[figure]) - direct:.1f}" for path in found[1:])
     return f"{figure}, in the quietest round: direct {direct:.1f}, {', '.join(others)}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from faults.errors import FaultError
+from faults.errors import FaultError, ListenFailed
 from faults.server import serve
 
 
@@ -31,21 +32,34 @@ def run_server(host: str, port: int, seed: int | None, config: Path | None, *, u
     """Run the server until it is told to stop and return the exit code; its URL goes to stdout, the log to stderr."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
+    # It knows of malformed HTTP only, and tells it with a traceback; what fails in a handler is logged by the server.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
     def announce(url: str) -> None:
         sys.stdout.write(f"control API: {url}\n")
         sys.stdout.flush()
 
+    _allow_many_files()
     try:
         run_on_fast_loop(
             serve(host, port, seed=seed, config=config, announce=announce, until_stdin_closes=until_stdin_closes)
         )
-    except OSError as error:
-        return _say(f"{config or host}: {error.strerror or error}", 2)
+    except ListenFailed as error:
+        return _say(f"{error}; choose another address or end what uses it", 4)
     except FaultError as error:
-        if error.status >= 500:
-            return _say(f"{error}; choose another port or end what uses it", 4)
-        return _say(f"{config}: {error}", 2)
+        return _say(str(error), 2)
     return 0
+
+
+def _allow_many_files() -> None:
+    # A connection takes two files, and many systems start with a limit of 1024.
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS refuses its own "unlimited"
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _say(problem: str, code: int) -> int:

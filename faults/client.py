@@ -29,13 +29,18 @@ class ToxicInfo(msgspec.Struct, frozen=True):
 
 
 class ProxyInfo(msgspec.Struct, frozen=True):
-    """A proxy as the server shows it; *listen* and *upstream* are host:port."""
+    """A proxy as the server shows it; *listen* and *upstream* are host:port.
+
+    *failed_dials* counts the clients that were reset because the upstream could not be reached (0 from a real
+    Toxiproxy, which does not count them).
+    """
 
     name: str
     listen: str
     upstream: str
     enabled: bool
     toxics: list[ToxicInfo]
+    failed_dials: int = 0
 
 
 class ConnectionInfo(msgspec.Struct, frozen=True):
@@ -201,7 +206,12 @@ class ControlClient:
             raise ControlUnreachable(f"no control API at {self.url}: {str(error) or 'timed out'}") from error
         if status >= 400:
             raise ControlRefused(status, _reason(answer, status))
-        return msgspec.json.decode(answer, type=shape) if shape is not None else None  # type: ignore[return-value]
+        if shape is None:
+            return None  # type: ignore[return-value]
+        try:
+            return msgspec.json.decode(answer, type=shape)
+        except msgspec.MsgspecError as error:
+            raise ControlRefused(status, f"{method} {path}: not the answer of a control API: {error}") from error
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

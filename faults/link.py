@@ -8,6 +8,7 @@ chain is atomic for the traffic.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random as random_module
 import socket
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Literal, TypeAlias, cast
 
+from faults.address import format_address
 from faults.chunk import End
 from faults.evidence import Record
 from faults.stage import Receiver, Stage
@@ -51,6 +53,9 @@ class Endpoint(asyncio.Protocol):
         if self.connection.over:
             self.abort(reset=True)
             return
+        self.connection.endpoint_made(self)
+        # No buffer of our own beyond what the system takes: the source is paused as soon as the sink is full.
+        self._transport.set_write_buffer_limits(high=0)
         self.put = self._transport.write
         if self._early:
             self.put(b"".join(self._early))
@@ -119,6 +124,11 @@ class Endpoint(asyncio.Protocol):
         else:
             transport.resume_reading()
 
+    def sockname(self) -> tuple[str | int, ...]:
+        """Return the address of our side of the socket."""
+        assert self._transport is not None  # noqa: S101 - for the type checker
+        return cast("tuple[str | int, ...]", self._transport.get_extra_info("sockname"))
+
     def close(self) -> None:
         """Close behind what has been written."""
         if self._transport is not None:
@@ -129,8 +139,7 @@ class Endpoint(asyncio.Protocol):
         if self._transport is None or self.lost:
             return
         if reset:
-            sock = cast("socket.socket", self._transport.get_extra_info("socket"))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            reset_on_close(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
 
@@ -174,10 +183,6 @@ class Link:
         self._leaving = [place for place in self._leaving if place[1] is not stage]
         self._relink()
 
-    def lost_bytes(self, stage: Stage) -> None:
-        """End the connection behind a toxic that dropped data and is gone."""
-        stage.close()
-
     def reset(self) -> None:
         """Reset both sides."""
         self.connection.reset()
@@ -209,7 +214,9 @@ class Link:
 class Connection:
     """A client and its server: created when the server has answered the dial, over when both sockets are gone."""
 
-    def __init__(self, number: int, client: str, on_end: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, number: int, client: str, on_start: Callable[[Connection], None], on_end: Callable[[Connection], None]
+    ) -> None:
         self.id = number
         self.client = client
         self.since = time.time()
@@ -219,6 +226,7 @@ class Connection:
         self.upstream = Link(self, self.client_end, self.server_end)
         self.downstream = Link(self, self.server_end, self.client_end)
         self.server_side = ""
+        self._on_start = on_start
         self._on_end = on_end
 
     def link(self, stream: Stream) -> Link:
@@ -248,6 +256,12 @@ class Connection:
         self.client_end.abort(reset=False)
         self.server_end.abort(reset=False)
 
+    def endpoint_made(self, endpoint: Endpoint) -> None:
+        """Tell the owner when the server has answered, before its first byte is read."""
+        if endpoint is self.server_end:
+            self.server_side = format_address(endpoint.sockname())
+            self._on_start(self)
+
     def endpoint_lost(self) -> None:
         """Tell the owner when the second socket is gone."""
         if self.client_end.lost and self.server_end.lost:
@@ -259,6 +273,13 @@ class Connection:
             self.over = True
             self.upstream.cancel()
             self.downstream.cancel()
+
+
+def reset_on_close(sock: socket.socket | None) -> None:
+    """Make the end of *sock* a RST; one that is gone already (None after a cancelled dial) is left alone."""
+    if sock is not None:
+        with contextlib.suppress(OSError):  # macOS refuses once the peer has gone
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
 
 
 def _ignore(_data: bytes) -> None:

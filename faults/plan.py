@@ -5,9 +5,7 @@ from __future__ import annotations
 import random as random_module
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeAlias, TypeVar, cast
-
-import msgspec
+from typing import ClassVar, TypeAlias, TypeVar
 
 from faults.errors import BadRequest, MalformedPlan
 from faults.link import Stream
@@ -23,6 +21,12 @@ Moment: TypeAlias = float | tuple[float, float]
 """Seconds, or a range of seconds from which the seed draws."""
 
 Json: TypeAlias = dict[str, object]
+
+LONGEST = 86_400.0
+"""Seconds that a plan may ask for in one place: a day. More is a slip of the pen."""
+
+SERVER = "server"
+"""Target of a crash: the database server, where a cluster has but one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Cut:
 class Crash:
     """The database server is killed without warning, and started again when the fault is healed."""
 
-    on: str = "server"
+    on: str = SERVER
     kind: ClassVar[str] = "crash"
 
     def __str__(self) -> str:
@@ -200,13 +204,16 @@ def targets(fault: Fault, nodes: Sequence[str]) -> list[str]:
 def _resolve(step: Step, nodes: Sequence[str], random: random_module.Random) -> Step:
     trigger = At(_draw(step.trigger.seconds, random)) if isinstance(step.trigger, At) else step.trigger
     fault = replace(step.fault, on=random.choice(nodes)) if step.fault.on == ONE_NODE else step.fault
-    if not isinstance(fault, Crash) and fault.on not in (*nodes, EVERY_NODE):
+    if fault.on not in (*nodes, EVERY_NODE) and not (isinstance(fault, Crash) and fault.on == SERVER):
         raise MalformedPlan(f"'{step}': no node '{fault.on}', there are {', '.join(nodes)}")
     return Step(trigger, fault, _draw(step.lasting, random))
 
 
 def _draw(moment: Moment, random: random_module.Random) -> float:
-    return round(random.uniform(*moment), 3) if isinstance(moment, tuple) else moment
+    if not isinstance(moment, tuple):
+        return moment
+    low, high = moment
+    return min(max(low, round(random.uniform(low, high), 3)), high)
 
 
 def _seconds(moment: Moment) -> str:
@@ -246,8 +253,9 @@ def _trigger_from_json(mapping: Mapping[str, object], where: str) -> Trigger:
     if given == ["at"]:
         return At(_moment(mapping["at"], f"{where}: 'at'"))
     count = _field(mapping, given[0], int, where)
-    if count < 0:
-        raise MalformedPlan(f"{where}: '{given[0]}' must not be negative")
+    least = 1 if given == ["before_commit"] else 0
+    if count < least:
+        raise MalformedPlan(f"{where}: '{given[0]}' must be {least} or more, not {count}")
     return After(count) if given == ["after"] else BeforeCommit(count)
 
 
@@ -255,18 +263,19 @@ def _fault_from_json(data: object, where: str) -> Fault:
     mapping = _mapping(data, f"{where}: fault")
     simple: dict[str, type[Down | Cut | Crash]] = {"down": Down, "cut": Cut, "crash": Crash}
     kind = mapping.get("kind")
-    on = _field(mapping, "on", str, where, default=EVERY_NODE)
     if isinstance(kind, str) and kind in simple:
         _only(mapping, {"kind", "on"}, where)
-        return simple[kind](on)
+        return simple[kind](_field(mapping, "on", str, where, default=simple[kind]().on))
     if kind != "bend":
         raise MalformedPlan(f"{where}: unknown fault {kind!r}, known: bend, {', '.join(simple)}")
     _only(mapping, {"kind", "on", "toxic", "stream", "toxicity"}, where)
-    return _bend_from_json(mapping, on, where)
+    return _bend_from_json(mapping, where)
 
 
-def _bend_from_json(mapping: Mapping[str, object], on: str, where: str) -> Bend:
+def _bend_from_json(mapping: Mapping[str, object], where: str) -> Bend:
+    on = _field(mapping, "on", str, where, default=EVERY_NODE)
     toxic = _mapping(mapping.get("toxic"), f"{where}: toxic")
+    _only(toxic, {"type", "attributes"}, f"{where}: toxic")
     stream = mapping.get("stream", "downstream")
     if stream not in ("upstream", "downstream"):
         raise MalformedPlan(f"{where}: stream must be upstream or downstream, not {stream!r}")
@@ -284,7 +293,7 @@ def _bend_from_json(mapping: Mapping[str, object], on: str, where: str) -> Bend:
 
 def _mapping(data: object, where: str) -> Mapping[str, object]:
     if not isinstance(data, dict):
-        raise MalformedPlan(f"{where}: must be an object, not {msgspec.json.encode(data).decode()[:40]}")
+        raise MalformedPlan(f"{where}: must be an object, not {data!r:.40}")
     return data
 
 
@@ -296,20 +305,30 @@ def _only(mapping: Mapping[str, object], known: set[str], where: str) -> None:
 
 _Field = TypeVar("_Field", int, str)
 
+WORDS: dict[type, str] = {int: "whole number", str: "text"}
+
 
 def _field(
     mapping: Mapping[str, object], name: str, kind: type[_Field], where: str, default: _Field | None = None
 ) -> _Field:
     value = mapping.get(name, default)
     if isinstance(value, bool) or not isinstance(value, kind):
-        raise MalformedPlan(f"{where}: '{name}' must be a {kind.__name__}, not {value!r}")
+        raise MalformedPlan(f"{where}: '{name}' must be a {WORDS[kind]}, not {value!r:.40}")
     return value
 
 
 def _moment(value: object, where: str) -> Moment:
-    if isinstance(value, list | tuple) and len(value) == 2:
-        low, high = (_moment(part, where) for part in value)
-        return (cast("float", low), cast("float", high))
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise MalformedPlan(f"{where} must be seconds, not {value!r}")
+    if not isinstance(value, list | tuple):
+        return _seconds_from_json(value, where)
+    if len(value) != 2:
+        raise MalformedPlan(f"{where} must be seconds or a range [from, to], not {value!r:.40}")
+    low, high = (_seconds_from_json(part, where) for part in value)
+    if low > high:
+        raise MalformedPlan(f"{where} must be a range that goes up, not {value!r:.40}")
+    return low, high
+
+
+def _seconds_from_json(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
+        raise MalformedPlan(f"{where} must be seconds from 0 to {LONGEST:g}, not {value!r:.40}")
     return float(value)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import random as random_module
 import socket
-from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import Any
 
 from faults.address import format_address, parse_address
 from faults.errors import BadRequest, Conflict, ListenFailed, NotFound
 from faults.evidence import EvidenceBook, Record
-from faults.link import RESET_ON_CLOSE, Connection, Stream
+from faults.link import Connection, Stream, reset_on_close
 from faults.toxics import Toxic
 
 logger = logging.getLogger(__name__)
@@ -24,6 +23,9 @@ DIAL_TIMEOUT = 10.0
 
 ACCEPT_PAUSE = 0.05
 """Seconds without accepting after the operating system ran out of something (files, memory)."""
+
+ACCEPT_BATCH = 64
+"""Connections accepted in one go; live traffic has its turn in between."""
 
 BACKLOG = 1024
 
@@ -57,7 +59,7 @@ class Proxy:
         self._numbers = itertools.count(1)
         self._orders = itertools.count()
         self._listener: socket.socket | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._dials: dict[Connection, tuple[socket.socket, asyncio.Task[None]]] = {}
         self._down: Record | None = None
 
     @property
@@ -75,30 +77,65 @@ class Proxy:
         """Listen; `listen` then holds the real address. Raise ListenFailed with the system's reason."""
         if self._listener is not None:
             return
-        self._asked = self.listen
-        self._listener = _listening_socket(self.listen)
-        self.listen = format_address(self._listener.getsockname())
-        if self._down is not None:
-            self._evidence.end(self._down)
-            self._down = None
-        self._spawn(self._accept(self._listener))
+        self._listen_on(_listening_socket(self.listen))
 
     def stop(self) -> int:
         """Refuse new connections and cut the live ones; return how many were cut."""
         if self._listener is None:
             return 0
-        for task in self._tasks:
-            task.cancel()
-        self._listener.close()
-        self._listener = None
+        self._stop_listening()
         self._down = self._evidence.open(self.name, "down", "down")
         return self._cut(self._down, reset=False)
+
+    def move(self, listen: str) -> None:
+        """Listen elsewhere and cut the live connections; if that fails, raise ListenFailed and change nothing."""
+        if self._listener is None:
+            self.listen = self._asked = listen
+            return
+        port = parse_address(listen, "listen")[1]
+        if port and port == parse_address(self.listen, "listen")[1]:
+            self._move_on_same_port(listen)
+        else:
+            listener = _listening_socket(listen)
+            self.stop()
+            self._listen_on(listener)
+        self._asked = listen
+
+    def _move_on_same_port(self, listen: str) -> None:
+        # The old listener may be what is in the way (127.0.0.1 and 0.0.0.0), so it has to go first.
+        self.stop()
+        try:
+            listener = _listening_socket(listen)
+        except ListenFailed:
+            self.start()
+            raise
+        self._listen_on(listener)
+
+    def retarget(self, upstream: str) -> None:
+        """Lead new connections to *upstream* and reset those that lead elsewhere."""
+        self.upstream = upstream
+        self.reset_connections()
 
     def close(self) -> None:
         """End for good."""
         self.stop()
         for toxic in list(self.toxics):
             self.remove_toxic(toxic)
+        self._up_again()
+
+    def _listen_on(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.listen = format_address(listener.getsockname())
+        self._up_again()
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _stop_listening(self) -> None:
+        assert self._listener is not None  # noqa: S101 - for the type checker
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        self._listener = None
+
+    def _up_again(self) -> None:
         if self._down is not None:
             self._evidence.end(self._down)
             self._down = None
@@ -111,6 +148,12 @@ class Proxy:
         return count
 
     def _cut(self, record: Record, *, reset: bool) -> int:
+        for connection, (client, dial) in self._dials.items():
+            if connection.id not in self.connections:  # to its client it is as alive as any
+                record.note(connection.id, connection.client)
+            if reset:
+                reset_on_close(client)
+            dial.cancel()
         for connection in list(self.connections.values()):
             if not connection.over:
                 record.note(connection.id, connection.client)
@@ -173,76 +216,75 @@ class Proxy:
 
     # --- connections --------------------------------------------------------------------------------------------
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPT_BATCH):
             try:
-                client, address = await loop.sock_accept(listener)
+                client, address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
             except OSError as error:
                 logger.warning("proxy %s cannot accept: %s", self.name, error)
-                await asyncio.sleep(ACCEPT_PAUSE)
-                continue
-            self._spawn(self._connect(client, address))
+                asyncio.get_running_loop().remove_reader(listener)
+                asyncio.get_running_loop().call_later(ACCEPT_PAUSE, self._accept_again, listener)
+                return
+            client.setblocking(False)
+            connection = Connection(next(self._numbers), format_address(address), self._began, self._ended)
+            dial = asyncio.get_running_loop().create_task(self._connect(connection, client))
+            self._dials[connection] = client, dial
+            dial.add_done_callback(functools.partial(self._dialled, connection, client))
 
-    async def _connect(self, client: socket.socket, address: tuple[str | int, ...]) -> None:
-        connection = Connection(next(self._numbers), format_address(address), self._ended)
+    def _accept_again(self, listener: socket.socket) -> None:
+        if listener is self._listener:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    async def _connect(self, connection: Connection, client: socket.socket) -> None:
         try:
             await self._dial(connection)
             await asyncio.get_running_loop().connect_accepted_socket(lambda: connection.client_end, client)
         except (OSError, TimeoutError) as error:
             logger.warning("proxy %s: no connection to %s: %s", self.name, self.upstream, str(error) or "timed out")
             self.failed_dials += 1
+            reset_on_close(client)
             self._give_up(connection, client)
-        except asyncio.CancelledError:
+
+    def _dialled(self, connection: Connection, client: socket.socket, dial: asyncio.Task[None]) -> None:
+        del self._dials[connection]
+        if dial.cancelled():  # perhaps before it began
             self._give_up(connection, client)
-            raise
 
     async def _dial(self, connection: Connection) -> None:
         host, port = parse_address(self.upstream, "upstream")
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(DIAL_TIMEOUT):
-            transport, _ = await loop.create_connection(lambda: connection.server_end, host, port)
-        connection.server_side = format_address(transport.get_extra_info("sockname"))
+            await loop.create_connection(lambda: connection.server_end, host, port)
+
+    def _began(self, connection: Connection) -> None:
         self.connections[connection.id] = connection
         for placed in self.toxics.values():
             self._apply(placed, connection)
 
     def _give_up(self, connection: Connection, client: socket.socket) -> None:
-        connection.reset()
+        connection.cut()
         self.connections.pop(connection.id, None)
-        _reset(client)
+        client.close()
 
     def _ended(self, connection: Connection) -> None:
         self.connections.pop(connection.id, None)
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _listening_socket(address: str) -> socket.socket:
     host, port = parse_address(address, "listen")
     try:
-        family, _, _, _, sockaddr = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.create_server(sockaddr[:2], family=family, backlog=BACKLOG)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise ListenFailed(f"listen tcp {address}: {error.strerror or error}") from error
     listener.setblocking(False)
     return listener
 
 
-def _reset(client: socket.socket) -> None:
-    try:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-    except OSError:
-        return  # it is gone already
-    finally:
-        client.close()
-
-
 def check_toxicity(value: object) -> float:
     """Return a toxicity, or raise BadRequest for anything but a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise BadRequest(f"toxicity must be a number from 0 to 1, not {value!r}")
+        raise BadRequest(f"toxicity must be a number from 0 to 1, not {value!r:.60}")
     return float(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, TypeVar, cast
+from typing import Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -12,12 +12,14 @@ from faults.errors import BadRequest, Conflict, FaultError, NotFound
 from faults.evidence import EvidenceBook
 from faults.link import Stream
 from faults.proxy import PlacedToxic, Proxy, check_toxicity
-from faults.toxics import attributes_of, make_toxic
+from faults.toxics import Toxic, attributes_of, make_toxic
 
-Json = dict[str, object]
+IGNORED_KEYS = {"logger", "failed_dials"}
+"""Keys that clients send back because replies, Toxiproxy's or ours, hold them."""
 
-IGNORED_KEYS = {"logger"}
-"""Keys that clients send back because Toxiproxy's own replies hold them."""
+
+MOST_NAME = 200
+"""Characters of a name: it has to fit in the address of a request."""
 
 
 class ToxicRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,7 +49,7 @@ def decode(body: bytes, shape: type[_Request]) -> _Request:
     """Read a JSON body; raise BadRequest with the place and the reason. Keys may be in any case, as in Go."""
     try:
         return msgspec.convert(_lower_keys(msgspec.json.decode(body)), shape)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadRequest(f"bad request body: {error}") from error
     except RecursionError as error:
         raise BadRequest("bad request body: nested too deeply") from error
@@ -79,27 +81,17 @@ class Registry:
 
     def create(self, request: ProxyRequest) -> Proxy:
         """Make a proxy, with its toxics. Nothing is left behind when any of it is refused."""
-        check_proxy(request)
+        toxics = check_proxy(request)
         name = cast("str", request.name)
         if name in self.proxies:
             raise Conflict(f"proxy already exists: '{name}'")
-        proxy = self._build(request)
-        self.proxies[name] = proxy
-        return proxy
-
-    def _build(self, request: ProxyRequest) -> Proxy:
         listen = request.listen or "127.0.0.1:0"
-        proxy = Proxy(
-            cast("str", request.name), listen, cast("str", request.upstream), seed=self.seed, evidence=self.evidence
-        )
-        try:
-            for toxic in request.toxics or ():
-                add_toxic(proxy, toxic)
-            if request.enabled is not False:
-                proxy.start()
-        except FaultError:
-            proxy.close()
-            raise
+        proxy = Proxy(name, listen, cast("str", request.upstream), seed=self.seed, evidence=self.evidence)
+        if request.enabled is not False:
+            proxy.start()
+        for toxic in toxics:
+            proxy.add_toxic(toxic.name, toxic.toxic, toxic.stream, toxic.toxicity)
+        self.proxies[name] = proxy
         return proxy
 
     def populate(self, wanted: list[ProxyRequest]) -> Iterator[Proxy]:
@@ -115,40 +107,39 @@ class Registry:
             return self.create(request)
         if old.upstream == request.upstream and old.listens_at(request.listen):
             if request.toxics:
-                _replace_toxics(old, request.toxics)
+                _replace_toxics(old, check_proxy(request))
             return old
-        self.delete(old.name)
-        return self.create(request)
+        return self._replace(old, request)
+
+    def _replace(self, old: Proxy, request: ProxyRequest) -> Proxy:
+        enabled = old.enabled
+        old.stop()
+        del self.proxies[old.name]
+        try:
+            new = self.create(request)
+        except FaultError:
+            self.proxies[old.name] = old
+            if enabled:
+                old.start()
+            raise
+        old.close()
+        return new
 
     def update(self, name: str, request: ProxyRequest) -> Proxy:
-        """Change listen, upstream or enabled; live connections are cut when an address changes."""
+        """Change listen, upstream or enabled, all or nothing; live connections are cut when an address changes."""
         proxy = self.proxy(name)
-        listen, upstream = request.listen or proxy.listen, request.upstream or proxy.upstream
-        parse_address(listen, "listen")
+        upstream = request.upstream or proxy.upstream
         parse_address(upstream, "upstream")
-        wanted = proxy.enabled if request.enabled is None else request.enabled
-        if not proxy.listens_at(listen):
-            self._move(proxy, listen)
-        if upstream != proxy.upstream:
-            proxy.upstream = upstream
-            proxy.reset_connections()
-        if wanted:
-            proxy.start()
-        else:
+        if request.enabled is False:
             proxy.stop()
+        was = proxy.listen
+        if request.listen and not proxy.listens_at(request.listen):
+            proxy.move(request.listen)
+        if request.enabled:
+            _start_or_move_back(proxy, was)
+        if upstream != proxy.upstream:
+            proxy.retarget(upstream)
         return proxy
-
-    def _move(self, proxy: Proxy, listen: str) -> None:
-        was, enabled = proxy.listen, proxy.enabled
-        proxy.stop()
-        proxy.listen = listen
-        try:
-            if enabled:
-                proxy.start()
-        except FaultError:
-            proxy.listen = was
-            proxy.start()
-            raise
 
     def delete(self, name: str) -> None:
         """End a proxy and its connections."""
@@ -174,45 +165,89 @@ class Registry:
             self.delete(name)
 
 
-def check_proxy(request: ProxyRequest, where: str = "") -> None:
-    """Raise BadRequest for a proxy that could not be made."""
+def _start_or_move_back(proxy: Proxy, was: str) -> None:
+    try:
+        proxy.start()
+    except FaultError:
+        proxy.move(was)
+        raise
+
+
+def check_proxy(request: ProxyRequest, where: str = "") -> list[WantedToxic]:
+    """Return the toxics of a requested proxy; raise BadRequest for one that could not be made."""
     for field in ("name", "upstream"):
         if not getattr(request, field):
             raise BadRequest(f"missing required field: {field}{where}")
-    if "/" in cast("str", request.name):
-        raise BadRequest(f"the name '{request.name}' holds a '/', so no request could address it{where}")
+    _check_name(cast("str", request.name))
     parse_address(cast("str", request.upstream), "upstream")
     if request.listen:
         parse_address(request.listen, "listen")
+    toxics = [_wanted(toxic) for toxic in request.toxics or ()]
+    names = [toxic.name for toxic in toxics]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BadRequest(f"two toxics are called '{twice}'{where}")
+    return toxics
 
 
-def add_toxic(proxy: Proxy, request: ToxicRequest) -> PlacedToxic:
-    """Put a requested toxic on a proxy; raise BadRequest or Conflict with the reason."""
+def _check_name(name: str) -> None:
+    if name in (".", "..") or "/" in name or not name.isprintable() or len(name) > MOST_NAME:
+        rule = f"at most {MOST_NAME} printable characters, without '/', other than '.' and '..'"
+        raise BadRequest(f"no request could address the name {name!r:.60}: it should be {rule}")
+
+
+class WantedToxic(NamedTuple):
+    """A requested toxic, checked."""
+
+    name: str
+    toxic: Toxic
+    stream: Stream
+    toxicity: float
+
+
+def _wanted(request: ToxicRequest) -> WantedToxic:
     stream = _stream(request.stream)
     if not request.type:
         raise BadRequest("missing required field: type")
     toxic = make_toxic(request.type, request.attributes or {})
     toxicity = 1.0 if request.toxicity is None else check_toxicity(request.toxicity)
     name = request.name or f"{request.type}_{stream}"
-    if "/" in name:
-        raise BadRequest(f"the name '{name}' holds a '/', so no request could address it")
-    return proxy.add_toxic(name, toxic, stream, toxicity)
+    _check_name(name)
+    return WantedToxic(name, toxic, stream, toxicity)
 
 
-def _replace_toxics(proxy: Proxy, wanted: list[ToxicRequest]) -> None:
+def add_toxic(proxy: Proxy, request: ToxicRequest) -> PlacedToxic:
+    """Put a requested toxic on a proxy; raise BadRequest or Conflict with the reason."""
+    wanted = _wanted(request)
+    return proxy.add_toxic(wanted.name, wanted.toxic, wanted.stream, wanted.toxicity)
+
+
+def _replace_toxics(proxy: Proxy, wanted: list[WantedToxic]) -> None:
     for name in list(proxy.toxics):
         proxy.remove_toxic(name)
     for toxic in wanted:
-        add_toxic(proxy, toxic)
+        proxy.add_toxic(toxic.name, toxic.toxic, toxic.stream, toxic.toxicity)
 
 
 def update_toxic(proxy: Proxy, name: str, request: ToxicRequest) -> PlacedToxic:
     """Change attributes (those given) and toxicity of a toxic, all or nothing."""
     old = proxy.toxic(name)
+    _refuse_other_place(old, request)
     attributes = {**attributes_of(old.toxic), **(request.attributes or {})}
     toxic = make_toxic(old.toxic.kind, attributes)
     toxicity = old.toxicity if request.toxicity is None else check_toxicity(request.toxicity)
     return proxy.update_toxic(name, toxic, toxicity)
+
+
+def _refuse_other_place(old: PlacedToxic, request: ToxicRequest) -> None:
+    stream = old.stream if request.stream is None else _stream(request.stream)
+    for what, is_, wanted in (
+        ("name", old.name, request.name),
+        ("type", old.toxic.kind, request.type),
+        ("stream", old.stream, stream),
+    ):
+        if wanted is not None and wanted != is_:
+            raise BadRequest(f"the {what} of toxic '{old.name}' is '{is_}' and cannot become '{wanted}'")
 
 
 def _stream(text: str | None) -> Stream:
@@ -221,66 +256,3 @@ def _stream(text: str | None) -> Stream:
     if text.lower() not in ("upstream", "downstream"):
         raise BadRequest(f"stream was invalid, can be either upstream or downstream, not '{text}'")
     return cast("Literal['upstream', 'downstream']", text.lower())
-
-
-def describe_toxic(placed: PlacedToxic) -> Json:
-    """Return a toxic as the API shows it."""
-    return {
-        "attributes": attributes_of(placed.toxic),
-        "name": placed.name,
-        "type": placed.toxic.kind,
-        "stream": placed.stream,
-        "toxicity": int(placed.toxicity) if placed.toxicity.is_integer() else placed.toxicity,
-    }
-
-
-def describe_proxy(proxy: Proxy) -> Json:
-    """Return a proxy as the API shows it: upstream toxics first, each stream in order of creation."""
-    toxics = sorted(proxy.toxics.values(), key=lambda placed: (placed.stream != "upstream", placed.order))
-    return {
-        "name": proxy.name,
-        "listen": proxy.listen,
-        "upstream": proxy.upstream,
-        "enabled": proxy.enabled,
-        "toxics": [describe_toxic(placed) for placed in toxics],
-    }
-
-
-def describe_connections(proxy: Proxy) -> list[Json]:
-    """Return the live connections of a proxy; *server_side* is our address towards the upstream."""
-    return [
-        {
-            "id": connection.id,
-            "client": connection.client,
-            "server_side": connection.server_side,
-            "since": connection.since,
-            "upstream_bytes": connection.upstream.bytes,
-            "downstream_bytes": connection.downstream.bytes,
-        }
-        for connection in proxy.connections.values()
-        if not connection.over
-    ]
-
-
-def describe_evidence(book: EvidenceBook) -> list[Json]:
-    """Return every record of a server, the oldest first."""
-    return [
-        {
-            "proxy": record.proxy,
-            "name": record.name,
-            "type": record.kind,
-            "stream": record.stream,
-            "since": record.since,
-            "until": record.until,
-            "first": record.first,
-            "last": record.last,
-            "events": record.events,
-            "bytes": record.bytes,
-            "connections": record.connections,
-            "touched": [
-                {"connection": t.connection, "client": t.client, "events": t.events, "bytes": t.bytes}
-                for t in record.touched.values()
-            ],
-        }
-        for record in book
-    ]

@@ -11,32 +11,24 @@ import logging
 import os
 import secrets
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
 
-from faults.errors import FaultError, ListenFailed
-from faults.registry import (
-    ProxyRequest,
-    Registry,
-    ToxicRequest,
-    add_toxic,
-    decode,
-    describe_connections,
-    describe_evidence,
-    describe_proxy,
-    describe_toxic,
-    update_toxic,
-)
+from faults.address import resolve_listen
+from faults.describe import describe_connections, describe_evidence, describe_proxy, describe_toxic
+from faults.errors import BadRequest, FaultError, ListenFailed
+from faults.registry import ProxyRequest, Registry, ToxicRequest, add_toxic, decode, update_toxic
 
 API_VERSION = "2.12.0"
 """The version of Toxiproxy whose API this is; clients look at it."""
 
-MOST_BODY = 16 * 1024 * 1024
+MOST_BODY = 1024 * 1024
 """Bytes of a request body that are read."""
+
+STDIN = 0
 
 logger = logging.getLogger(__name__)
 
@@ -50,24 +42,24 @@ def application(registry: Registry) -> web.Application:
     app[REGISTRY] = registry
     app.router.add_routes(
         [
-            web.get("/version", _version),
-            web.get("/proxies", _list),
+            web.get("/version", _version, allow_head=False),
+            web.get("/proxies", _list, allow_head=False),
             web.post("/proxies", _create),
             web.post("/populate", _populate),
             web.post("/reset", _reset),
-            web.get("/proxies/{proxy}", _show),
+            web.get("/proxies/{proxy}", _show, allow_head=False),
             web.post("/proxies/{proxy}", _update),
             web.patch("/proxies/{proxy}", _update),
             web.delete("/proxies/{proxy}", _delete),
-            web.get("/proxies/{proxy}/toxics", _toxics),
+            web.get("/proxies/{proxy}/toxics", _toxics, allow_head=False),
             web.post("/proxies/{proxy}/toxics", _add_toxic),
-            web.get("/proxies/{proxy}/toxics/{toxic}", _show_toxic),
+            web.get("/proxies/{proxy}/toxics/{toxic}", _show_toxic, allow_head=False),
             web.post("/proxies/{proxy}/toxics/{toxic}", _update_toxic),
             web.patch("/proxies/{proxy}/toxics/{toxic}", _update_toxic),
             web.delete("/proxies/{proxy}/toxics/{toxic}", _remove_toxic),
-            web.get("/proxies/{proxy}/connections", _connections),
+            web.get("/proxies/{proxy}/connections", _connections, allow_head=False),
             web.delete("/proxies/{proxy}/connections", _reset_connections),
-            web.get("/evidence", _evidence),
+            web.get("/evidence", _evidence, allow_head=False),
             web.delete("/evidence", _forget),
         ]
     )
@@ -95,6 +87,19 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         return _json({"error": "internal error, see the log", "status": 500}, 500)
 
 
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise BadRequest(f"bad request body: {error}") from error
+
+
+async def _resolved(wanted: ProxyRequest) -> ProxyRequest:
+    if wanted.listen:
+        wanted.listen = await resolve_listen(wanted.listen)
+    return wanted
+
+
 async def _version(request: web.Request) -> web.Response:
     return _json({"version": API_VERSION, "seed": request.app[REGISTRY].seed})
 
@@ -105,12 +110,12 @@ async def _list(request: web.Request) -> web.Response:
 
 
 async def _create(request: web.Request) -> web.Response:
-    proxy = request.app[REGISTRY].create(decode(await request.read(), ProxyRequest))
-    return _json(describe_proxy(proxy), 201)
+    wanted = await _resolved(decode(await _body(request), ProxyRequest))
+    return _json(describe_proxy(request.app[REGISTRY].create(wanted)), 201)
 
 
 async def _populate(request: web.Request) -> web.Response:
-    wanted = decode(await request.read(), list[ProxyRequest])
+    wanted = [await _resolved(proxy) for proxy in decode(await _body(request), list[ProxyRequest])]
     done: list[object] = []
     try:
         for proxy in request.app[REGISTRY].populate(wanted):
@@ -132,7 +137,8 @@ async def _show(request: web.Request) -> web.Response:
 async def _update(request: web.Request) -> web.Response:
     name = request.match_info["proxy"]
     request.app[REGISTRY].proxy(name)
-    return _json(describe_proxy(request.app[REGISTRY].update(name, decode(await request.read(), ProxyRequest))))
+    wanted = await _resolved(decode(await _body(request), ProxyRequest))
+    return _json(describe_proxy(request.app[REGISTRY].update(name, wanted)))
 
 
 async def _delete(request: web.Request) -> web.Response:
@@ -145,8 +151,9 @@ async def _toxics(request: web.Request) -> web.Response:
 
 
 async def _add_toxic(request: web.Request) -> web.Response:
+    body = await _body(request)  # first: the proxy may go while the body comes
     proxy = request.app[REGISTRY].proxy(request.match_info["proxy"])
-    return _json(describe_toxic(add_toxic(proxy, decode(await request.read(), ToxicRequest))))
+    return _json(describe_toxic(add_toxic(proxy, decode(body, ToxicRequest))))
 
 
 async def _show_toxic(request: web.Request) -> web.Response:
@@ -155,10 +162,10 @@ async def _show_toxic(request: web.Request) -> web.Response:
 
 
 async def _update_toxic(request: web.Request) -> web.Response:
+    body = await _body(request)
     proxy = request.app[REGISTRY].proxy(request.match_info["proxy"])
-    name = request.match_info["toxic"]
-    proxy.toxic(name)
-    return _json(describe_toxic(update_toxic(proxy, name, decode(await request.read(), ToxicRequest))))
+    name = proxy.toxic(request.match_info["toxic"]).name
+    return _json(describe_toxic(update_toxic(proxy, name, decode(body, ToxicRequest))))
 
 
 async def _remove_toxic(request: web.Request) -> web.Response:
@@ -195,27 +202,46 @@ async def serve(
 ) -> None:
     """Run the control API until SIGINT or SIGTERM (or the end of standard input).
 
-    *announce* is called with the API's URL once it answers. Raises ListenFailed if the address cannot be had, and
-    BadRequest or OSError for a configuration that cannot be used.
+    *announce* is called with the API's URL once it answers. Raises ListenFailed if an address cannot be had, and
+    BadRequest for a configuration, or a standard input, that cannot be used.
     """
+    if not 0 <= port <= 65535:
+        raise BadRequest(f"the port must be a number from 0 to 65535, not {port}")
     registry = Registry(secrets.randbits(32) if seed is None else seed)
     runner = web.AppRunner(application(registry), access_log=None)
     stop = _stop_event(until_stdin_closes=until_stdin_closes)
     try:
         if config is not None:
-            list(registry.populate(decode(config.read_bytes(), list[ProxyRequest])))
+            await _populate_from(config, registry)
         await runner.setup()
         site = web.TCPSite(runner, host, port, shutdown_timeout=1.0)
         try:
             await site.start()
         except OSError as error:
-            raise ListenFailed(f"listen tcp {host}:{port}: {os.strerror(error.errno or 0)}") from error
+            raise ListenFailed(f"listen tcp {host}:{port}: {_words(error)}") from error
         bound_host, bound_port = runner.addresses[0][:2]
         announce(f"http://[{bound_host}]:{bound_port}" if ":" in bound_host else f"http://{bound_host}:{bound_port}")
         await stop.wait()
     finally:
         registry.close()
         await runner.cleanup()
+
+
+async def _populate_from(config: Path, registry: Registry) -> None:
+    try:
+        wanted = [await _resolved(proxy) for proxy in decode(config.read_bytes(), list[ProxyRequest])]
+        list(registry.populate(wanted))
+    except OSError as error:
+        raise BadRequest(f"{config}: {_words(error)}") from error
+    except BadRequest as error:
+        raise BadRequest(f"{config}: {error}") from error
+
+
+def _words(error: OSError) -> str:
+    # The event loops wrap the system's words in their own; a failed look-up has numbers of its own below 0.
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def _stop_event(*, until_stdin_closes: bool) -> asyncio.Event:
@@ -225,5 +251,8 @@ def _stop_event(*, until_stdin_closes: bool) -> asyncio.Event:
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(name, stop.set)
     if until_stdin_closes:
-        loop.add_reader(sys.stdin.fileno(), lambda: None if os.read(sys.stdin.fileno(), 4096) else stop.set())
+        try:
+            loop.add_reader(STDIN, lambda: None if os.read(STDIN, 4096) else stop.set())
+        except OSError as error:
+            raise BadRequest("--until-stdin-closes needs a pipe as its standard input") from error
     return stop

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 CAPACITY = 128 * 1024
 """Bytes that wait in front of a stage before the source is paused, unless its toxic names another *capacity*."""
 
+CHUNK_COST = 256
+"""Bytes that a waiting chunk counts for beyond its data: a million chunks of one byte must not fit in a megabyte."""
+
 
 class Receiver(Protocol):
     """What a stage sends to: the next stage, or the socket at the end."""
@@ -49,9 +52,6 @@ class Owner(Protocol):
     def left(self, stage: Stage) -> None:
         """Take a stage that has been released and is empty out of the chain."""
 
-    def lost_bytes(self, stage: Stage) -> None:
-        """End the connection: its toxic is gone, but a stream with a hole must not go on."""
-
     def reset(self) -> None:
         """Reset both sides at once."""
 
@@ -76,7 +76,7 @@ class Stage:
         self._owner = owner
         self._capacity = getattr(toxic, "capacity", CAPACITY)
         self._inbox: deque[Chunk] = deque()
-        self._waiting_bytes = 0
+        self._waiting = 0
         self._current = 0
         self._end: End | None = None
         self._released = False
@@ -152,16 +152,18 @@ class Stage:
         if self._closed:
             return
         self._inbox.append(Chunk(data, self.time()))
-        self._waiting_bytes += len(data)
-        self.full = self._waiting_bytes >= self._capacity
+        self._waiting += len(data) + CHUNK_COST
+        self.full = self._waiting >= self._capacity
         if self._wants_input:
             self.wake()
 
     def put_end(self, end: End) -> None:
-        """Take the end of the stream."""
-        if self._end is None:
-            self._end = end
-            if self._wants_input:
+        """Take the end of the stream; only a reset may follow, and only an EOF, even one that has been passed on."""
+        if self._end is None or (self._end is End.EOF and end is End.RESET):
+            self._end, passed_on = end, self._closed and self._end is End.EOF
+            if passed_on:
+                self._receiver.put_end(end)
+            elif self._wants_input:
                 self.wake()
 
     def change(self, toxic: Toxic) -> None:
@@ -170,10 +172,10 @@ class Stage:
         self._interrupt()
 
     def release(self) -> None:
-        """Let everything pass and leave the chain; a connection that lost bytes is ended instead."""
+        """Let everything pass and leave the chain; a stream with a hole must not go on, so its connection is closed."""
         self._released = True
-        if self.dropped and not self._closed:
-            self._owner.lost_bytes(self)
+        if self.dropped:
+            self.close()
         self._interrupt()
 
     def cancel(self) -> None:
@@ -212,21 +214,31 @@ class Stage:
 
     async def _drain(self) -> None:
         while not self._closed:
+            if self._released:
+                self._leave()
+                return
             if self._inbox:
                 await self.send(self._take())
             elif self._end is not None:
                 self._finish(self._end)
-            elif self._released:
-                self._owner.left(self)
-                return
             else:
                 await self._sleep(None, wants_input=True)
+
+    def _leave(self) -> None:
+        # At most one capacity goes on without asking for room: under full traffic an inbox would never be seen empty.
+        while self._inbox:
+            self._receiver.put(self._inbox.popleft().data)
+        self._waiting = 0
+        self.full = False
+        if self._end is not None:
+            self._finish(self._end)
+        self._owner.left(self)
 
     def _take(self) -> Chunk:
         chunk = self._inbox.popleft()
         self._current = chunk.size
-        self._waiting_bytes -= chunk.size
-        if self.full and self._waiting_bytes < self._capacity:
+        self._waiting -= chunk.size + CHUNK_COST
+        if self.full and self._waiting < self._capacity:
             self.full = False
             self._owner.rebalance()
         return chunk
@@ -238,7 +250,7 @@ class Stage:
             self.touch()
         self._closed = True
         self._inbox.clear()
-        self._waiting_bytes = 0
+        self._waiting = 0
         self.full = False
         self._receiver.put_end(end)
         self._owner.rebalance()

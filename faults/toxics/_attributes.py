@@ -53,11 +53,11 @@ def from_api(cls: type[_T], kind: str, attributes: Mapping[str, object]) -> _T:
 
 
 def _checked(kind: str, name: str, value: object, meta: Mapping[str, Any]) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadRequest(f"{kind}: attribute '{name}' must be a number, not {value!r}")
-    if not meta["least"] <= value <= meta["most"]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRequest(f"{kind}: attribute '{name}' must be a number, not {value!r:.60}")
+    if not meta["least"] <= value <= meta["most"]:  # nor is nan
         bounds = f"from {_plain(meta['least'])} to {_plain(meta['most'])}"
-        raise BadRequest(f"{kind}: attribute '{name}' must be {bounds}, not {_plain(value)}")
+        raise BadRequest(f"{kind}: attribute '{name}' must be {bounds}, not {value!r:.60}")
     return float(value)
 
 

@@ -31,8 +31,8 @@ class Slicer:
         async for chunk in stage:
             for start, stop in self._cuts(chunk.size, stage):
                 await stage.send(chunk.cut(start, stop))
-                if start:
-                    stage.touch()
+                if start and not self.delay:
+                    stage.touch()  # holding is on record by itself
                 await stage.hold(until=stage.time() + self.delay)
 
     def _cuts(self, size: int, stage: Stage) -> Iterator[tuple[int, int]]:
