@@ -1,5 +1,7 @@
 # Everything runs from .venv, which the first command creates. PYTHON chooses the interpreter (3.11 or later).
+# WORKERS is how many processes share the tests; most of a test is waiting, so a little more than cores is right.
 PYTHON ?= python3
+WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
@@ -10,7 +12,7 @@ run: $(STAMP)  ## a chaos run of every shipped scenario on the embedded cluster
 	$(BIN)/lab run $(ARGS)
 
 test: $(STAMP)  ## all tests; ARGS="-k name" chooses some
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
@@ -30,6 +32,7 @@ clean:
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 4; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || \
+	  { echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv" >&2; exit 4; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
