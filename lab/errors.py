@@ -4,6 +4,7 @@ LabError
 ├── UsageError              the caller asked for something that does not exist (exit 2)
 │   └── MalformedFile       a plan or journal that cannot be read; names the line
 ├── EnvironmentProblem      this machine cannot run it as it is; the message names the remedy (exit 4)
+├── Unhealthy               the cluster did not become healthy in time; the message names the node
 └── NotCapable              the cluster cannot do what the scenario needs (refused before the run)
 """
 
@@ -42,6 +43,10 @@ class EnvironmentProblem(LabError):
         super().__init__(f"{problem}; {remedy}")
         self.problem = problem
         self.remedy = remedy
+
+
+class Unhealthy(LabError):
+    """The cluster did not become healthy in time; the message says which node and why."""
 
 
 class NotCapable(LabError):

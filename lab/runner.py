@@ -19,8 +19,9 @@ from faults.plan import Plan
 from lab.checks import faults_fired
 from lab.cleanup import to_its_end
 from lab.clients import Clients
-from lab.clusters.base import Cluster, Unhealthy, require
+from lab.clusters.base import Cluster, require
 from lab.db.engine import application_engine
+from lab.errors import Unhealthy
 from lab.history import Final, History, Json
 from lab.injector import Injector
 from lab.journal import Closed, Ended, JournalWriter, Judged, Phase, Run

@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 def attribute(name: str, unit: float, *, most: float, least: float = 0, default: float = 0) -> Any:
     """Declare a field that the API calls *name* and counts in *unit*; bounds and default are in the API's unit."""
     meta = {"name": name, "unit": unit, "least": least, "most": most}
-    return dataclasses.field(default=default * unit, metadata=meta)
+    return dataclasses.field(default=_scaled(default, unit), metadata=meta)
 
 
 def to_api(toxic: Any) -> dict[str, Number]:
@@ -45,11 +45,16 @@ def from_api(cls: type[_T], kind: str, attributes: Mapping[str, object]) -> _T:
             raise BadRequest(_unknown_attribute(kind, name, list(fields)))
         if value is not None:
             field = fields[name]
-            values[field.name] = _checked(kind, name, value, field.metadata) * field.metadata["unit"]
+            values[field.name] = _scaled(_checked(kind, name, value, field.metadata), field.metadata["unit"])
     for name, field in fields.items():
         if field.name not in values:
             _checked(kind, name, field.default / field.metadata["unit"], field.metadata)
     return cls(**values)
+
+
+def _scaled(value: float, unit: float) -> float:
+    # 9 * 0.001 is not 0.009, but 9 / 1000 is: so a toxic that goes through the API comes back equal.
+    return value * unit if unit >= 1 else value / round(1 / unit)
 
 
 def _checked(kind: str, name: str, value: object, meta: Mapping[str, Any]) -> float:

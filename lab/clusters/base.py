@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from faults.client import ControlClient
 from faults.plan import Bend, Crash, Cut, Down, Fault
 from lab.db.target import Address, Target
-from lab.errors import LabError, NotCapable
+from lab.errors import NotCapable
 
 
 class Capability(enum.StrEnum):
@@ -24,10 +24,6 @@ class Capability(enum.StrEnum):
 
     SERVER_CRASH = "server crash"
     """Killing the database server without warning, and starting it again."""
-
-
-class Unhealthy(LabError):
-    """The cluster did not become healthy in time; the message says which node and why."""
 
 
 @dataclass(frozen=True, slots=True)

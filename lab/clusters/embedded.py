@@ -16,11 +16,11 @@ import psutil
 
 from faults.client import ControlClient
 from faults.errors import ControlRefused
-from lab.clusters.base import Capability, Node, Unhealthy
+from lab.clusters.base import Capability, Node
 from lab.clusters.postgres import Binaries, PostgresServer, find_binaries, free_port
 from lab.clusters.proxy_process import ProxyProcess
 from lab.db.target import Address, Target
-from lab.errors import EnvironmentProblem
+from lab.errors import EnvironmentProblem, Unhealthy
 from lab.state import RunFolder
 
 GATEWAYS = ("n1", "n2", "n3")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from lab.errors import EnvironmentProblem
+
+POLL = 0.005
+"""Seconds between two looks at what the process says."""
 
 
 class ProxyProcess:
@@ -44,19 +49,11 @@ class ProxyProcess:
                 env=self._environment,
                 start_new_session=True,  # Ctrl-C is for the runner, which ends things in their order
             )
-        try:
-            self.url = (await asyncio.wait_for(self._first_line(self._process), within)).rpartition(" ")[2]
-        except TimeoutError:
-            self._process.kill()
+        self.url = (await _first_line(self._process, within)).rpartition(" ")[2]
         if not self.url:
             said = self._log.read_text(errors="replace").strip().rpartition("\n")[2]
             await self.stop(within)
             raise EnvironmentProblem(f"the fault proxy did not start: {said or 'it said nothing'}", "run lab doctor")
-
-    async def _first_line(self, process: subprocess.Popen[bytes]) -> str:
-        assert process.stdout is not None  # noqa: S101 - it was asked for
-        with process.stdout:
-            return (await asyncio.to_thread(process.stdout.readline)).decode().strip()
 
     async def stop(self, within: float) -> None:
         """End it, by force after *within* seconds; nothing if it never ran."""
@@ -71,3 +68,19 @@ class ProxyProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             await asyncio.to_thread(process.wait, within)
+
+
+async def _first_line(process: subprocess.Popen[bytes], within: float) -> str:
+    """Return the first line of what *process* says; empty if it ends or stays silent for *within* seconds."""
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    said = b""
+    with process.stdout as stdout, contextlib.suppress(TimeoutError):
+        os.set_blocking(stdout.fileno(), False)
+        async with asyncio.timeout(within):
+            while not said.endswith(b"\n"):
+                read = stdout.read()
+                if read == b"":
+                    return ""
+                said += read or b""
+                await asyncio.sleep(POLL)
+    return said.decode().strip()

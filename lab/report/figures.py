@@ -33,7 +33,8 @@ def figures(result: Result) -> Figures:
     ok = history.count(Outcome.OK)
     attempts = sum(operation.attempts for operation in history.operations)
     times = sorted(operation.seconds for operation in history.operations if operation.outcome is Outcome.OK)
-    span = max((operation.completed or 0.0 for operation in history.operations), default=0.0)
+    ended = max((operation.completed or 0.0 for operation in history.operations), default=0.0)
+    span = ended - min((operation.invoked for operation in history.operations), default=0.0)
     return Figures(
         ok=ok,
         fail=history.count(Outcome.FAIL),
@@ -43,7 +44,7 @@ def figures(result: Result) -> Figures:
         p50=_known(percentile(times, 0.50)),
         p99=_known(percentile(times, 0.99)),
         recovery=_known(recovery_seconds(history)) if history.faults else None,
-        per_second=round(len(history.operations) / span, 1) if span else 0.0,
+        per_second=round(len(history.operations) / span, 1) if span > 0 else 0.0,
     )
 
 

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.history import FaultSpan, Outcome
-from lab.report.figures import figures
 from lab.replay import Recheck
+from lab.report.figures import figures
 from lab.runner import Result
 from lab.scenario import Scenario
 from lab.suite import Suite
@@ -124,11 +124,13 @@ def summary_table(suite: Suite) -> Table:
         title_style="dim",
         header_style="bold",
         box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
         padding=(0, 1, 0, 0),
     )
     for heading in ("scenario", "verdict"):
         table.add_column(heading, no_wrap=True)
-    headings = ("operations\nok/fail/unknown", "attempts\n/commit", "p50/p99\nms", "recovery\ns", "evidence\nevents")
+    headings = ("ok/fail/\nunknown", "attempts\n/commit", "p50/p99\nms", "recovery\ns", "evidence\nevents")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for result in suite.results:
