@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Iterable
+from dataclasses import asdict
 from types import TracebackType
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ import msgspec
 
 from faults.errors import ControlRefused, ControlUnreachable
 from faults.link import Stream
+from faults.pgwire.rules import Rule
 from faults.toxics import Toxic, attributes_of
 
 TIMEOUT = 10.0
@@ -80,6 +82,43 @@ class EvidenceInfo(msgspec.Struct, frozen=True):
     touched: list[TouchedInfo]
 
 
+class RuleInfo(msgspec.Struct, frozen=True):
+    """A rule in force: statements that *matched*, those for which it *fired*, those that it holds back now."""
+
+    name: str
+    moment: str
+    action: str
+    matched: int
+    fired: int
+    waiting: int
+
+
+class FiringInfo(msgspec.Struct, frozen=True):
+    """What a rule did to one statement, and the truth: was it *forwarded*, what did the server *answer*."""
+
+    rule: str
+    proxy: str
+    connection: int
+    client: str
+    application_name: str
+    pid: int | None
+    statement: str
+    sql: str
+    moment: str
+    action: str
+    forwarded: bool
+    answer: str | None
+    at: float
+
+
+class _Rules(msgspec.Struct):
+    rules: list[RuleInfo]
+
+
+class _Released(msgspec.Struct):
+    released: int
+
+
 class _Populated(msgspec.Struct):
     proxies: list[ProxyInfo] | None
 
@@ -131,9 +170,16 @@ class ControlClient:
         """Return one proxy."""
         return await self._call("GET", _path(name), ProxyInfo)
 
-    async def create(self, name: str, listen: str, upstream: str, *, enabled: bool = True) -> ProxyInfo:
-        """Make a proxy and return it with its real listening address."""
-        body = {"name": name, "listen": listen, "upstream": upstream, "enabled": enabled}
+    async def create(
+        self, name: str, listen: str, upstream: str, *, enabled: bool = True, protocol: str | None = None
+    ) -> ProxyInfo:
+        """Make a proxy and return it with its real listening address.
+
+        *protocol* "postgresql" has it follow the conversation, so that rules can strike (this package's server only).
+        """
+        body: dict[str, object] = {"name": name, "listen": listen, "upstream": upstream, "enabled": enabled}
+        if protocol is not None:
+            body["protocol"] = protocol
         return await self._call("POST", "/proxies", ProxyInfo, body)
 
     async def populate(self, proxies: Iterable[tuple[str, str, str]]) -> list[ProxyInfo]:
@@ -196,6 +242,31 @@ class ControlClient:
     async def forget_evidence(self) -> None:
         """Drop the records of faults that have ended (this package's server only)."""
         await self._call("DELETE", "/evidence", None)
+
+    async def arm(self, rule: Rule) -> RuleInfo:
+        """Put a rule in force, on live connections too (this package's server only)."""
+        return await self._call("POST", "/pg/rules", RuleInfo, asdict(rule))
+
+    async def disarm(self, name: str) -> None:
+        """Take a rule away, and let go of what waits for it (this package's server only)."""
+        await self._call("DELETE", f"/pg/rules/{urllib.parse.quote(name, safe='')}", None)
+
+    async def release(self, name: str) -> int:
+        """Let go of what a rule holds, and return how much that was (this package's server only)."""
+        path = f"/pg/rules/{urllib.parse.quote(name, safe='')}/release"
+        return (await self._call("POST", path, _Released)).released
+
+    async def rules(self) -> list[RuleInfo]:
+        """Return the rules in force with their counts (this package's server only)."""
+        return (await self._call("GET", "/pg/rules", _Rules)).rules
+
+    async def firings(self) -> list[FiringInfo]:
+        """Return every firing with the truth about it, the oldest first (this package's server only)."""
+        return await self._call("GET", "/pg/firings", list[FiringInfo])
+
+    async def forget_firings(self) -> None:
+        """Drop the records of firings (this package's server only)."""
+        await self._call("DELETE", "/pg/firings", None)
 
     async def _call(self, method: str, path: str, shape: type[_Shape] | None, body: object = None) -> _Shape:
         data = None if body is None else msgspec.json.encode(body)

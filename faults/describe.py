@@ -28,6 +28,7 @@ def describe_proxy(proxy: Proxy) -> Json:
         "listen": proxy.listen,
         "upstream": proxy.upstream,
         "enabled": proxy.enabled,
+        "protocol": proxy.protocol,
         "failed_dials": proxy.failed_dials,
         "toxics": [describe_toxic(placed) for placed in toxics],
     }

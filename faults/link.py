@@ -20,6 +20,7 @@ from typing import Literal, TypeAlias, cast
 from faults.address import format_address
 from faults.chunk import End
 from faults.evidence import Record
+from faults.gate import Gate, Side
 from faults.stage import Receiver, Stage
 from faults.toxics import Toxic
 
@@ -155,6 +156,8 @@ class Link:
         self.bytes = 0
         self.delivered = False
         self.stages: dict[str, tuple[int, Stage]] = {}
+        self.first: Side | None = None
+        self.last: Side | None = None
         self.head: Receiver = sink
         self._leaving: list[tuple[int, Stage]] = []
         self._paused = False
@@ -204,11 +207,20 @@ class Link:
         return sorted([*self.stages.values(), *self._leaving], key=lambda place: place[0])
 
     def _relink(self) -> None:
-        chain: list[Receiver] = [stage for _, stage in self._places()]
-        for stage, receiver in itertools.pairwise([*chain, self.sink]):
-            cast("Stage", stage).next = receiver
-        self.head = chain[0] if chain else self.sink
+        places: list[Stage | Side | None] = [self.first, *(stage for _, stage in self._places()), self.last]
+        chain = [place for place in places if place is not None]
+        for place, receiver in itertools.pairwise([*chain, self.sink]):
+            cast("Stage | Side", place).next = cast("Receiver", receiver)
+        self.head = cast("Receiver", chain[0]) if chain else self.sink
         self.rebalance()
+
+    def gate(self, *, first: Side | None = None, last: Side | None = None) -> None:
+        """Put one side of a gate before or behind all stages, for as long as the connection lives."""
+        self.first, self.last = first, last
+        for side in (first, last):
+            if side is not None:
+                side.rebalance = self.rebalance
+        self._relink()
 
 
 class Connection:
@@ -228,6 +240,11 @@ class Connection:
         self.server_side = ""
         self._on_start = on_start
         self._on_end = on_end
+
+    def follow(self, gate: Gate) -> None:
+        """Have a gate follow the conversation, on the client's side of all toxics."""
+        self.upstream.gate(first=gate.requests)
+        self.downstream.gate(last=gate.replies)
 
     def link(self, stream: Stream) -> Link:
         """Return the link of a direction."""

@@ -9,14 +9,20 @@ import logging
 import random as random_module
 import socket
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from faults.address import format_address, parse_address
 from faults.errors import BadRequest, Conflict, ListenFailed, NotFound
 from faults.evidence import EvidenceBook, Record
+from faults.gate import Gate
 from faults.link import Connection, Stream, reset_on_close
+from faults.rulebook import RuleBook
 from faults.toxics import Toxic
 
 logger = logging.getLogger(__name__)
+
+Protocol: TypeAlias = Literal["tcp", "postgresql"]
+"""What a proxy follows: bytes, or PostgreSQL's conversation, where rules can strike."""
 
 DIAL_TIMEOUT = 10.0
 """Seconds that an upstream has to accept a connection; its client waits, and no other."""
@@ -46,7 +52,9 @@ class PlacedToxic:
 class Proxy:
     """Everything that is known under one name. All methods take effect on live connections before they return."""
 
-    def __init__(self, name: str, listen: str, upstream: str, *, seed: int, evidence: EvidenceBook) -> None:
+    def __init__(
+        self, name: str, listen: str, upstream: str, *, seed: int, evidence: EvidenceBook, rules: RuleBook
+    ) -> None:
         self.name = name
         self.listen = listen
         self._asked = listen
@@ -54,6 +62,8 @@ class Proxy:
         self.toxics: dict[str, PlacedToxic] = {}
         self.connections: dict[int, Connection] = {}
         self.failed_dials = 0
+        self.protocol: Protocol = "tcp"
+        self._rules = rules
         self._seed = seed
         self._evidence = evidence
         self._numbers = itertools.count(1)
@@ -260,6 +270,8 @@ class Proxy:
 
     def _began(self, connection: Connection) -> None:
         self.connections[connection.id] = connection
+        if self.protocol == "postgresql":
+            connection.follow(Gate(connection, self.name, self._rules))
         for placed in self.toxics.values():
             self._apply(placed, connection)
 

@@ -11,7 +11,10 @@ from faults.address import parse_address
 from faults.errors import BadRequest, Conflict, FaultError, NotFound
 from faults.evidence import EvidenceBook
 from faults.link import Stream
-from faults.proxy import PlacedToxic, Proxy, check_toxicity
+from faults.pgwire.rules import glob
+from faults.proxy import PlacedToxic, Protocol, Proxy, check_toxicity
+from faults.rule_api import RuleRequest
+from faults.rulebook import ArmedRule, RuleBook
 from faults.toxics import Toxic, attributes_of, make_toxic
 
 IGNORED_KEYS = {"logger", "failed_dials"}
@@ -40,9 +43,10 @@ class ProxyRequest(msgspec.Struct, forbid_unknown_fields=True):
     upstream: str | None = None
     enabled: bool | None = None
     toxics: list[ToxicRequest] | None = None
+    protocol: str | None = None
 
 
-_Request = TypeVar("_Request", ToxicRequest, ProxyRequest, list[ProxyRequest])
+_Request = TypeVar("_Request", ToxicRequest, ProxyRequest, list[ProxyRequest], RuleRequest)
 
 
 def decode(body: bytes, shape: type[_Request]) -> _Request:
@@ -71,6 +75,7 @@ class Registry:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.evidence = EvidenceBook()
+        self.rules = RuleBook()
         self.proxies: dict[str, Proxy] = {}
 
     def proxy(self, name: str) -> Proxy:
@@ -85,8 +90,11 @@ class Registry:
         name = cast("str", request.name)
         if name in self.proxies:
             raise Conflict(f"proxy already exists: '{name}'")
-        listen = request.listen or "127.0.0.1:0"
-        proxy = Proxy(name, listen, cast("str", request.upstream), seed=self.seed, evidence=self.evidence)
+        listen, protocol = request.listen or "127.0.0.1:0", _protocol(request.protocol, "tcp")
+        proxy = Proxy(
+            name, listen, cast("str", request.upstream), seed=self.seed, evidence=self.evidence, rules=self.rules
+        )
+        proxy.protocol = protocol
         if request.enabled is not False:
             proxy.start()
         for toxic in toxics:
@@ -106,6 +114,7 @@ class Registry:
         if old is None:
             return self.create(request)
         if old.upstream == request.upstream and old.listens_at(request.listen):
+            old.protocol = _protocol(request.protocol, old.protocol)
             if request.toxics:
                 _replace_toxics(old, check_proxy(request))
             return old
@@ -130,6 +139,7 @@ class Registry:
         proxy = self.proxy(name)
         upstream = request.upstream or proxy.upstream
         parse_address(upstream, "upstream")
+        proxy.protocol = _protocol(request.protocol, proxy.protocol)
         if request.enabled is False:
             proxy.stop()
         was = proxy.listen
@@ -141,6 +151,18 @@ class Registry:
             proxy.retarget(upstream)
         return proxy
 
+    def arm(self, request: RuleRequest) -> ArmedRule:
+        """Put a rule in force; raise BadRequest if no proxy that it is for follows PostgreSQL's conversation."""
+        rule = request.rule()
+        named = [proxy for proxy in self.proxies.values() if glob(rule.where.proxy, proxy.name)]
+        if named and all(proxy.protocol != "postgresql" for proxy in named):
+            name = named[0].name
+            remedy = f'PATCH /proxies/{name} with {{"protocol": "postgresql"}}'
+            raise BadRequest(
+                f"proxy '{name}' carries bytes and follows no conversation, so no rule can match; {remedy}"
+            )
+        return self.rules.arm(rule)
+
     def delete(self, name: str) -> None:
         """End a proxy and its connections."""
         self.proxy(name).close()
@@ -149,6 +171,7 @@ class Registry:
     def reset(self) -> None:
         """Enable every proxy and take all toxics away; all are tried before a failure to listen is raised."""
         problems: list[FaultError] = []
+        self.rules.clear()
         for proxy in self.proxies.values():
             for toxic in list(proxy.toxics):
                 proxy.remove_toxic(toxic)
@@ -171,6 +194,14 @@ def _start_or_move_back(proxy: Proxy, was: str) -> None:
     except FaultError:
         proxy.move(was)
         raise
+
+
+def _protocol(given: str | None, otherwise: Protocol) -> Protocol:
+    if given is None:
+        return otherwise
+    if given not in ("tcp", "postgresql"):
+        raise BadRequest(f"unknown protocol '{given}': known: tcp, postgresql")
+    return cast("Protocol", given)
 
 
 def check_proxy(request: ProxyRequest, where: str = "") -> list[WantedToxic]:

@@ -1,6 +1,7 @@
 """The control API over HTTP: Toxiproxy's routes, plus evidence and connections.
 
-Beyond Toxiproxy: GET and DELETE /evidence; GET /proxies/{proxy}/connections, and DELETE there to reset them all.
+Beyond Toxiproxy: rules about moments of PostgreSQL's conversation under /pg; GET and DELETE /evidence;
+GET /proxies/{proxy}/connections, and DELETE there to reset them all.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import msgspec
 from aiohttp import web
 
 from faults.address import resolve_listen
 from faults.describe import describe_connections, describe_evidence, describe_proxy, describe_toxic
 from faults.errors import BadRequest, FaultError, ListenFailed
+from faults.http import REGISTRY, json_answer, read_body
 from faults.registry import ProxyRequest, Registry, ToxicRequest, add_toxic, decode, update_toxic
+from faults.rule_routes import rule_routes
 
 API_VERSION = "2.12.0"
 """The version of Toxiproxy whose API this is; clients look at it."""
@@ -33,7 +35,6 @@ STDIN = 0
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-REGISTRY = web.AppKey("registry", Registry)
 
 
 def application(registry: Registry) -> web.Application:
@@ -59,15 +60,12 @@ def application(registry: Registry) -> web.Application:
             web.delete("/proxies/{proxy}/toxics/{toxic}", _remove_toxic),
             web.get("/proxies/{proxy}/connections", _connections, allow_head=False),
             web.delete("/proxies/{proxy}/connections", _reset_connections),
+            *rule_routes(),
             web.get("/evidence", _evidence, allow_head=False),
             web.delete("/evidence", _forget),
         ]
     )
     return app
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
 
 
 @web.middleware
@@ -78,20 +76,13 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except FaultError as error:
-        return _json({"error": str(error), "status": error.status}, error.status)
+        return json_answer({"error": str(error), "status": error.status}, error.status)
     except web.HTTPException as error:
         reason = f"{request.method} {request.path}: {error.reason}"
-        return _json({"error": reason, "status": error.status}, error.status)
+        return json_answer({"error": reason, "status": error.status}, error.status)
     except Exception:
         logger.exception("%s %s failed", request.method, request.path)
-        return _json({"error": "internal error, see the log", "status": 500}, 500)
-
-
-async def _body(request: web.Request) -> bytes:
-    try:
-        return await request.read()
-    except (web.RequestPayloadError, ConnectionError) as error:
-        raise BadRequest(f"bad request body: {error}") from error
+        return json_answer({"error": "internal error, see the log", "status": 500}, 500)
 
 
 async def _resolved(wanted: ProxyRequest) -> ProxyRequest:
@@ -101,28 +92,28 @@ async def _resolved(wanted: ProxyRequest) -> ProxyRequest:
 
 
 async def _version(request: web.Request) -> web.Response:
-    return _json({"version": API_VERSION, "seed": request.app[REGISTRY].seed})
+    return json_answer({"version": API_VERSION, "seed": request.app[REGISTRY].seed})
 
 
 async def _list(request: web.Request) -> web.Response:
     proxies = request.app[REGISTRY].proxies
-    return _json({name: describe_proxy(proxies[name]) for name in sorted(proxies)})
+    return json_answer({name: describe_proxy(proxies[name]) for name in sorted(proxies)})
 
 
 async def _create(request: web.Request) -> web.Response:
-    wanted = await _resolved(decode(await _body(request), ProxyRequest))
-    return _json(describe_proxy(request.app[REGISTRY].create(wanted)), 201)
+    wanted = await _resolved(decode(await read_body(request), ProxyRequest))
+    return json_answer(describe_proxy(request.app[REGISTRY].create(wanted)), 201)
 
 
 async def _populate(request: web.Request) -> web.Response:
-    wanted = [await _resolved(proxy) for proxy in decode(await _body(request), list[ProxyRequest])]
+    wanted = [await _resolved(proxy) for proxy in decode(await read_body(request), list[ProxyRequest])]
     done: list[object] = []
     try:
         for proxy in request.app[REGISTRY].populate(wanted):
             done.append(describe_proxy(proxy))  # noqa: PERF401 - what was done before a failure is told
     except FaultError as error:
-        return _json({"error": str(error), "status": error.status, "proxies": done}, error.status)
-    return _json({"proxies": done}, 201)
+        return json_answer({"error": str(error), "status": error.status, "proxies": done}, error.status)
+    return json_answer({"proxies": done}, 201)
 
 
 async def _reset(request: web.Request) -> web.Response:
@@ -131,14 +122,14 @@ async def _reset(request: web.Request) -> web.Response:
 
 
 async def _show(request: web.Request) -> web.Response:
-    return _json(describe_proxy(request.app[REGISTRY].proxy(request.match_info["proxy"])))
+    return json_answer(describe_proxy(request.app[REGISTRY].proxy(request.match_info["proxy"])))
 
 
 async def _update(request: web.Request) -> web.Response:
     name = request.match_info["proxy"]
     request.app[REGISTRY].proxy(name)
-    wanted = await _resolved(decode(await _body(request), ProxyRequest))
-    return _json(describe_proxy(request.app[REGISTRY].update(name, wanted)))
+    wanted = await _resolved(decode(await read_body(request), ProxyRequest))
+    return json_answer(describe_proxy(request.app[REGISTRY].update(name, wanted)))
 
 
 async def _delete(request: web.Request) -> web.Response:
@@ -147,25 +138,25 @@ async def _delete(request: web.Request) -> web.Response:
 
 
 async def _toxics(request: web.Request) -> web.Response:
-    return _json(describe_proxy(request.app[REGISTRY].proxy(request.match_info["proxy"]))["toxics"])
+    return json_answer(describe_proxy(request.app[REGISTRY].proxy(request.match_info["proxy"]))["toxics"])
 
 
 async def _add_toxic(request: web.Request) -> web.Response:
-    body = await _body(request)  # first: the proxy may go while the body comes
+    body = await read_body(request)  # first: the proxy may go while the body comes
     proxy = request.app[REGISTRY].proxy(request.match_info["proxy"])
-    return _json(describe_toxic(add_toxic(proxy, decode(body, ToxicRequest))))
+    return json_answer(describe_toxic(add_toxic(proxy, decode(body, ToxicRequest))))
 
 
 async def _show_toxic(request: web.Request) -> web.Response:
     proxy = request.app[REGISTRY].proxy(request.match_info["proxy"])
-    return _json(describe_toxic(proxy.toxic(request.match_info["toxic"])))
+    return json_answer(describe_toxic(proxy.toxic(request.match_info["toxic"])))
 
 
 async def _update_toxic(request: web.Request) -> web.Response:
-    body = await _body(request)
+    body = await read_body(request)
     proxy = request.app[REGISTRY].proxy(request.match_info["proxy"])
     name = proxy.toxic(request.match_info["toxic"]).name
-    return _json(describe_toxic(update_toxic(proxy, name, decode(body, ToxicRequest))))
+    return json_answer(describe_toxic(update_toxic(proxy, name, decode(body, ToxicRequest))))
 
 
 async def _remove_toxic(request: web.Request) -> web.Response:
@@ -174,16 +165,16 @@ async def _remove_toxic(request: web.Request) -> web.Response:
 
 
 async def _connections(request: web.Request) -> web.Response:
-    return _json(describe_connections(request.app[REGISTRY].proxy(request.match_info["proxy"])))
+    return json_answer(describe_connections(request.app[REGISTRY].proxy(request.match_info["proxy"])))
 
 
 async def _reset_connections(request: web.Request) -> web.Response:
     count = request.app[REGISTRY].proxy(request.match_info["proxy"]).reset_connections()
-    return _json({"connections": count})
+    return json_answer({"connections": count})
 
 
 async def _evidence(request: web.Request) -> web.Response:
-    return _json(describe_evidence(request.app[REGISTRY].evidence))
+    return json_answer(describe_evidence(request.app[REGISTRY].evidence))
 
 
 async def _forget(request: web.Request) -> web.Response:
