@@ -5,111 +5,32 @@ A connection that is none of PostgreSQL's passes through untouched; one that can
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+import time
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from faults.chunk import End
+from faults.failing import READY, SYNC, Failing
 from faults.pgwire import messages
 from faults.pgwire.errors import NotPostgres, ProtocolViolation
 from faults.pgwire.framing import BYTES, CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, STARTUP, Framer, Piece
 from faults.pgwire.rules import Rule
 from faults.pgwire.session import CONNECT, REPLIES, REQUESTS, Request, Session, Statement
 from faults.rulebook import ArmedRule, Firing, RuleBook
-from faults.stage import Receiver
+from faults.side import Side
+from faults.waits import Waits
 
 if TYPE_CHECKING:
     from faults.link import Connection
 
 logger = logging.getLogger(__name__)
 
-MOST_WAITING: Final = 128 * 1024
-"""Bytes that wait at a closed gate before their source is paused."""
-
 ERROR: Final = b"E"[0]
-READY: Final = b"Z"[0]
+QUERY: Final = b"Q"[0]
+ANY_TIME: Final = frozenset(b"SA")
+"""Messages of the server that belong to no request: ParameterStatus, NotificationResponse."""
+
 COPY_BEGINS: Final = frozenset(b"GW")
-
-OUR_NAME: Final = "__lab_fault"
-"""Name of the statement and portal by which a failure is asked of the server."""
-
-
-class Side:
-    """One direction at the gate: open, shut (everything waits in order), or a black hole."""
-
-    def __init__(self, follow: Callable[[bytes], list[Piece]], act: Callable[[list[Piece]], None]) -> None:
-        self.next: Receiver
-        self.rebalance: Callable[[], None]
-        self.transparent = False
-        self._follow = follow
-        self._act = act
-        self._shut = False
-        self._lost = False
-        self._waiting: deque[list[Piece] | bytes] = deque()
-        self._size = 0
-        self._end: End | None = None
-
-    @property
-    def full(self) -> bool:
-        """Whether the source has to wait."""
-        return self._size >= MOST_WAITING or (not self._shut and self.next.full)
-
-    def put(self, data: bytes) -> None:
-        """Take bytes from the source."""
-        if self.transparent:
-            self.next.put(data)
-        elif self._shut:
-            self._waiting.append(data)
-            self._size += len(data)
-        elif not self._lost:
-            self._act(self._follow(data))
-
-    def put_end(self, end: End) -> None:
-        """Take the end of the stream."""
-        if self._shut:
-            self._end = end
-        else:
-            self.next.put_end(end)
-
-    def send(self, *parts: bytes) -> None:
-        """Pass bytes on."""
-        if len(parts) == 1:
-            self.next.put(parts[0])
-        elif parts:
-            self.next.put(b"".join(parts))
-
-    def shut(self, rest: list[Piece]) -> None:
-        """Let nothing pass, beginning with *rest*, until `open`."""
-        self._shut = True
-        if rest:
-            self._waiting.appendleft(rest)
-            self._size += sum(len(piece.raw) for piece in rest)
-
-    def open(self) -> None:
-        """Let pass what has been waiting, unless something in it shuts the gate again."""
-        self._shut = False
-        while self._waiting and not self._shut and not self._lost:
-            waiting = self._waiting.popleft()
-            if isinstance(waiting, bytes):
-                self._size -= len(waiting)
-                self.put(waiting)
-            else:
-                self._size -= sum(len(piece.raw) for piece in waiting)
-                self._act(waiting)
-        if self._end is not None and not self._shut:
-            end, self._end = self._end, None
-            self.next.put_end(end)
-        self.rebalance()
-
-    def swallow(self) -> None:
-        """Let everything vanish from now on."""
-        self._lost = True
-        self._waiting.clear()
-        self._size = 0
-
-
 Found: TypeAlias = tuple[ArmedRule, Firing]
 
 
@@ -118,15 +39,27 @@ class Gate:
 
     def __init__(self, connection: Connection, proxy: str, book: RuleBook) -> None:
         self.session = Session()
-        self.requests = Side(self._follow_requests, self._requests)
-        self.replies = Side(self._follow_replies, self._replies)
+        self.requests = Side(self._follow_requests, self._requests, self._client_ends)
+        self.replies = Side(self._follow_replies, self._replies, self._server_ends)
         self._client = Framer(REQUESTS, startup=True)
         self._server = Framer(REPLIES)
+        self._failing = Failing(self.session, self.requests, self.replies)
         self._connection = connection
         self._proxy = proxy
         self._book = book
-        # While the proxy talks to the server on its own account: takes each piece, says whether it ends there.
-        self._dialogue: Callable[[Piece], bool] | None = None
+        # Replies need no look as long as no rule has to do with a statement that is under way.
+        self._watching = False
+        self._claimed: list[Statement] = []
+        self._striking: Statement | None = None
+        self._waits = Waits()
+
+    def ended(self) -> None:
+        """Let go of everything: the connection is over."""
+        self.requests.swallow()
+        self.replies.swallow()
+        self._waits.clear()
+        for statement in list(self._claimed):
+            self._give_back(statement)
 
     # --- the client's side ----------------------------------------------------------------------------------------
 
@@ -134,27 +67,31 @@ class Gate:
         try:
             return self._client.feed(data)
         except NotPostgres:
-            self._book.strangers[self._proxy] += 1
-            self.requests.transparent = self.replies.transparent = True
-            return [Piece(BYTES, b"", self._client.kept + data)]
+            self._is_strange()
+            return [Piece(BYTES, b"", self._client.take() + data)]
         except ProtocolViolation as problem:
             return self._break_off(problem)
 
     def _requests(self, pieces: list[Piece]) -> None:
-        session = self.session
+        session, book, failing = self.session, self._book, self._failing
         out: list[bytes] = []
         for index, piece in enumerate(pieces):
-            if piece.kind >= 0:
-                if piece.kind == STARTUP and self._says_no_to_encryption(piece):
+            kind = piece[0]
+            if kind >= 0:
+                if kind == STARTUP and self._says_no_to_encryption(piece):
                     continue
                 statement = session.request(piece)
-                if statement is not None and self._book:
+                if statement is not None and book:
                     found = self._consider(statement)
                     if found is not None:
                         self.requests.send(*out)
                         self._strike_request(found, statement, piece, pieces[index + 1 :])
                         return
-            out.append(piece.raw)
+            out.append(piece[2])
+            if failing.halting and kind in (SYNC, QUERY):
+                self.requests.send(*out)
+                self._halt(pieces[index + 1 :])
+                return
         self.requests.send(*out)
 
     def _says_no_to_encryption(self, piece: Piece) -> bool:
@@ -172,11 +109,14 @@ class Gate:
         found = self._book.consider(self.session, statement, self._proxy, connection.id, connection.client)
         if found is None:
             return None
+        self._watching = True
         statement.firing = found[1]
         if found[0].rule.moment == "request":
             return found
         found[1].forwarded = True
         statement.claim = found
+        self._claimed.append(statement)
+        self._failing.halting |= found[0].rule.action == "error" and not found[0].rule.fatal
         return None
 
     def _strike_request(self, found: Found, statement: Statement, piece: Piece, rest: list[Piece]) -> None:
@@ -185,27 +125,42 @@ class Gate:
         self._book.firings.append(firing)
         if rule.action in ("delay", "hold"):
             self.requests.shut(rest)
-            self._wait(armed, lambda: self._send_late(firing, piece))
+            self._waits.add(armed, lambda: self._send_late(firing, piece))
         elif rule.action != "error":
             self._cut(armed)
         elif rule.fatal or statement.kind == CONNECT:
             self._end_session(rule)
         else:
-            self._fail_instead(rule, statement, rest)
+            self._failing.instead(rule, statement)
+            self._failing.halting = True
+            (self._requests if statement.op == "E" else self._halt)(rest)
 
     def _send_late(self, firing: Firing, piece: Piece) -> None:
         firing.forwarded = True
         self.requests.send(piece.raw)
         self.requests.open()
 
+    def _halt(self, rest: list[Piece]) -> None:
+        self._failing.halting = False
+        self._failing.halted = True
+        self.requests.shut(rest)
+
+    def _client_ends(self, end: End) -> bool:
+        if self._waits.endless:
+            # Nobody is there any more for whom to hold anything.
+            (self._connection.reset if end is End.RESET else self._connection.close)()
+            return True
+        if not self.requests.shut_now and not self.requests.lost:
+            self.requests.send(self._client.take())
+        return False
+
     # --- the server's side ----------------------------------------------------------------------------------------
 
     def _follow_replies(self, data: bytes) -> list[Piece]:
         if not self.session.begun:
             # A server that speaks first is none of PostgreSQL's.
-            self._book.strangers[self._proxy] += 1
-            self.requests.transparent = self.replies.transparent = True
-            self.requests.send(self._client.kept)
+            self._is_strange()
+            self.requests.send(self._client.take())
             return [Piece(BYTES, b"", data)]
         try:
             return self._server.feed(data)
@@ -214,48 +169,108 @@ class Gate:
 
     def _replies(self, pieces: list[Piece]) -> None:
         session = self.session
+        if not self._watching:
+            for piece in pieces:
+                if piece[0] >= 0:
+                    session.reply(piece)
+            self.replies.send(*[piece[2] for piece in pieces])
+            return
         out: list[bytes] = []
         for index, piece in enumerate(pieces):
             head = session.head
             if piece.kind >= 0:
                 session.reply(piece)
-            if self._dialogue is not None and self._dialogue(piece):
+            if self._stays(head, piece):
+                struck = self._struck(piece)
+                if struck is not None:
+                    self.replies.send(*out)
+                    self._strike_reply(struck, piece, pieces[index + 1 :])
+                    return
                 continue
-            if not isinstance(head, Statement) or head.firing is None:
-                if head is None or not head.ours or piece.kind == ERROR:
-                    out.append(piece.raw)
-                continue
-            head.firing.answer = head.answer
-            if head.claim is None or piece.kind in COPY_BEGINS:
-                out.append(piece.raw)
-            elif self._ripe(head):
+            out.append(piece.raw)
+            if piece.kind == READY or piece.kind in COPY_BEGINS:
                 self.replies.send(*out)
-                self._strike_reply(head, piece, pieces[index + 1 :])
-                return
+                out.clear()
+                self._go_on(piece)
         self.replies.send(*out)
 
-    def _ripe(self, statement: Statement) -> bool:
-        """Whether it is time to act on a reply: at its first byte to hold it, else when the whole truth is known."""
-        return statement.claim[0].rule.action in ("delay", "hold") or self.session.head is not statement
+    def _stays(self, head: Request | None, piece: Piece) -> bool:
+        """Whether a piece does not reach the client, or not yet."""
+        if piece.kind in ANY_TIME:
+            return False
+        if self._failing.dialogue is not None and self._failing.dialogue(piece):
+            return True
+        if self._striking is not None:
+            return True
+        if isinstance(head, Statement) and head.claim is not None and piece.kind not in COPY_BEGINS:
+            if not head.claim[0].over:
+                self._striking = head
+                return True
+            self._give_back(head)
+        return head is not None and head.ours and piece.kind not in (ERROR, READY)
+
+    def _struck(self, piece: Piece) -> Statement | None:
+        """Return the statement whose time has come: at its first byte to hold it, else when the truth is known."""
+        statement = self._striking
+        if statement is None:
+            return None
+        action = statement.claim[0].rule.action
+        if action in ("delay", "hold") or piece.kind == READY:
+            return statement
+        if statement.op != "E" or self.session.head is statement:
+            return None
+        # Outside of a transaction a statement is only done when the Sync behind it is.
+        done = statement.ends_transaction and action != "error"
+        return statement if done or not self.session.synced else None
 
     def _strike_reply(self, statement: Statement, piece: Piece, rest: list[Piece]) -> None:
         armed, firing = statement.claim
         rule = armed.rule
-        statement.claim = None
+        self._striking = statement.claim = None
+        self._claimed.remove(statement)
+        firing.at = time.time()
         self._book.firings.append(firing)
         if rule.action in ("delay", "hold"):
             self.replies.shut(rest)
-            self._wait(armed, lambda: self._pass_late(piece))
+            self._waits.add(armed, lambda: self._pass_late(piece))
         elif rule.action != "error":
             self._cut(armed)
         elif rule.fatal:
             self._end_session(rule)
         else:
-            self._tell_failure(rule, statement, piece, rest)
+            self._failing.afterwards(rule, statement, piece)
+            self._go_on(piece)
+            self._replies(rest)
 
     def _pass_late(self, piece: Piece) -> None:
         self.replies.send(piece.raw)
+        self._go_on(piece)
         self.replies.open()
+
+    def _go_on(self, piece: Piece) -> None:
+        """Let requests pass again, once all that was under way is settled, or data of a COPY is asked for."""
+        failing = self._failing
+        settled = not self.session.pending and failing.dialogue is None
+        if settled:
+            for statement in list(self._claimed):
+                self._give_back(statement)
+            self._watching = failing.halting = False
+        if failing.halted and (settled or piece.kind in COPY_BEGINS):
+            failing.halted = False
+            self.requests.open()
+
+    def _give_back(self, statement: Statement) -> None:
+        statement.claim[0].give_back()
+        statement.claim = None
+        self._claimed.remove(statement)
+
+    def _server_ends(self, _end: End) -> bool:
+        if self.replies.lost:
+            return not self._connection.over  # a black hole hides this too
+        self.requests.swallow()
+        if not self.replies.shut_now:
+            self.replies.send(self._server.take())
+        return False
 
     # --- what rules do --------------------------------------------------------------------------------------------
 
@@ -267,95 +282,17 @@ class Gate:
         else:
             self.requests.swallow()
             self.replies.swallow()
-            armed.waiting[self] = self._connection.close
-
-    def _wait(self, armed: ArmedRule, go_on: Callable[[], None]) -> None:
-        token = object()
-
-        def let_go() -> None:
-            if armed.waiting.pop(token, None) is not None and not self._connection.over:
-                go_on()
-
-        armed.waiting[token] = let_go
-        if armed.rule.action == "delay":
-            asyncio.get_running_loop().call_later(armed.rule.seconds, let_go)
+            self._waits.add(armed, self._connection.close)
 
     def _end_session(self, rule: Rule) -> None:
         self.replies.send(messages.error_response(rule.sqlstate or "", rule.text, "FATAL"))
         self._connection.close()
 
-    def _fail_instead(self, rule: Rule, statement: Statement, rest: list[Piece]) -> None:
-        """Have the server fail in place of the statement, so that both sides agree on the transaction."""
-        pending = self.session.pending
-        self._dialogue = self._until_failed(statement)
-        if statement.op == "E":
-            pending.pop()
-            pending.extend([*(Request(op, ours=True) for op in "CPB"), statement])
-            self.requests.send(messages.extended(self._raising(rule), OUR_NAME))
-            self._requests(rest)
-        else:
-            self.requests.send(messages.query(self._raising(rule)))
-            self.requests.shut(rest)
-
-    def _raising(self, rule: Rule) -> str:
-        return messages.raising(rule.sqlstate or "", rule.text, cockroach=self.session.cockroach)
-
-    def _until_failed(self, statement: Statement) -> Callable[[Piece], bool]:
-        def listen(piece: Piece) -> bool:
-            if statement.answer is None or piece.kind != READY:
-                return False
-            statement.firing.answer = statement.answer
-            self._dialogue = None
-            if statement.ends_transaction and self.session.status == "E" and not self.session.pending:
-                self._roll_back()
-                return True
-            self.requests.open()
-            return False
-
-        return listen
-
-    def _roll_back(self) -> None:
-        """End the failed transaction, as a COMMIT that fails does; the client hears only that it is over."""
-
-        def listen(piece: Piece) -> bool:
-            if piece.kind == READY:
-                self._dialogue = None
-                self.replies.send(piece.raw)
-                self.requests.open()
-            return True
-
-        self.session.pending.append(Request("Q", ours=True))
-        self.requests.send(messages.query("ROLLBACK"))
-        self._dialogue = listen
-
-    def _tell_failure(self, rule: Rule, statement: Statement, piece: Piece, rest: list[Piece]) -> None:
-        """Tell the client that a statement failed which the server has done."""
-        ready = [piece] if piece.kind == READY else []
-        if statement.ends_transaction or statement.status != "T":
-            self.replies.send(messages.error_response(rule.sqlstate or "", rule.text), *(p.raw for p in ready))
-        elif ready:
-            self._fail_now(rule)
-        else:
-            self._dialogue = self._until_ready_to_fail(rule)
-        self._replies(rest)
-
-    def _until_ready_to_fail(self, rule: Rule) -> Callable[[Piece], bool]:
-        def listen(piece: Piece) -> bool:
-            if piece.kind == READY:
-                self._dialogue = None
-                self._fail_now(rule)
-            return True
-
-        return listen
-
-    def _fail_now(self, rule: Rule) -> None:
-        # The transaction goes on for the server: it has to fail there too, and that error is the one the client gets.
-        self.session.pending.append(Statement("Q", "", "T", kind=""))
-        self.requests.send(messages.query(self._raising(rule)))
+    def _is_strange(self) -> None:
+        self._book.strangers[self._proxy] += 1
+        self.requests.transparent = self.replies.transparent = True
 
     def _break_off(self, problem: Exception) -> list[Piece]:
         logger.warning("proxy %s: connection %d ended: %s", self._proxy, self._connection.id, problem)
         self._connection.reset()
-        self.requests.swallow()
-        self.replies.swallow()
         return []

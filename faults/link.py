@@ -20,7 +20,8 @@ from typing import Literal, TypeAlias, cast
 from faults.address import format_address
 from faults.chunk import End
 from faults.evidence import Record
-from faults.gate import Gate, Side
+from faults.gate import Gate
+from faults.side import Side
 from faults.stage import Receiver, Stage
 from faults.toxics import Toxic
 
@@ -214,12 +215,10 @@ class Link:
         self.head = cast("Receiver", chain[0]) if chain else self.sink
         self.rebalance()
 
-    def gate(self, *, first: Side | None = None, last: Side | None = None) -> None:
+    def gate(self, side: Side, *, first: bool) -> None:
         """Put one side of a gate before or behind all stages, for as long as the connection lives."""
-        self.first, self.last = first, last
-        for side in (first, last):
-            if side is not None:
-                side.rebalance = self.rebalance
+        self.first, self.last = (side, None) if first else (None, side)
+        side.rebalance = self.rebalance
         self._relink()
 
 
@@ -238,13 +237,15 @@ class Connection:
         self.upstream = Link(self, self.client_end, self.server_end)
         self.downstream = Link(self, self.server_end, self.client_end)
         self.server_side = ""
+        self._gate: Gate | None = None
         self._on_start = on_start
         self._on_end = on_end
 
     def follow(self, gate: Gate) -> None:
         """Have a gate follow the conversation, on the client's side of all toxics."""
-        self.upstream.gate(first=gate.requests)
-        self.downstream.gate(last=gate.replies)
+        self._gate = gate
+        self.upstream.gate(gate.requests, first=True)
+        self.downstream.gate(gate.replies, first=False)
 
     def link(self, stream: Stream) -> Link:
         """Return the link of a direction."""
@@ -263,15 +264,13 @@ class Connection:
 
     def reset(self) -> None:
         """End at once with RST on both sides."""
-        self._finish()
-        self.client_end.abort(reset=True)
-        self.server_end.abort(reset=True)
+        self.cut(reset=True)
 
-    def cut(self) -> None:
-        """End at once with FIN on both sides, as when the process in between dies; data inside is lost."""
+    def cut(self, *, reset: bool = False) -> None:
+        """End at once with FIN (or RST) on both sides, as when the process in between dies; data inside is lost."""
         self._finish()
-        self.client_end.abort(reset=False)
-        self.server_end.abort(reset=False)
+        self.client_end.abort(reset=reset)
+        self.server_end.abort(reset=reset)
 
     def endpoint_made(self, endpoint: Endpoint) -> None:
         """Tell the owner when the server has answered, before its first byte is read."""
@@ -288,8 +287,10 @@ class Connection:
     def _finish(self) -> None:
         if not self.over:
             self.over = True
-            self.upstream.cancel()
-            self.downstream.cancel()
+            for link in (self.upstream, self.downstream):
+                link.cancel()
+            if self._gate is not None:
+                self._gate.ended()
 
 
 def reset_on_close(sock: socket.socket | None) -> None:

@@ -5,17 +5,46 @@ from __future__ import annotations
 import random as random_module
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias
 
-from faults.errors import BadRequest, MalformedPlan
-from faults.link import Stream
-from faults.toxics import Toxic, attributes_of, make_toxic
+from faults.errors import MalformedPlan
+from faults.kinds import (
+    EVERY_NODE,
+    ONE_NODE,
+    SERVER,
+    Bend,
+    Crash,
+    Cut,
+    Down,
+    Fault,
+    Strike,
+    fault_from_json,
+    fault_to_json,
+)
+from faults.reading import field_of, mapping_of, only
 
-ONE_NODE = "one node"
-"""Target: one node of the cluster, drawn by the seed when the plan is resolved."""
-
-EVERY_NODE = "every node"
-"""Target: all nodes of the cluster."""
+__all__ = [
+    "EVERY_NODE",
+    "ONE_NODE",
+    "SERVER",
+    "After",
+    "At",
+    "BeforeCommit",
+    "Bend",
+    "Crash",
+    "Cut",
+    "Down",
+    "Fault",
+    "Plan",
+    "Step",
+    "Strike",
+    "after",
+    "at",
+    "before_commit",
+    "fault_to_json",
+    "pulses",
+    "targets",
+]
 
 Moment: TypeAlias = float | tuple[float, float]
 """Seconds, or a range of seconds from which the seed draws."""
@@ -24,65 +53,6 @@ Json: TypeAlias = dict[str, object]
 
 LONGEST = 86_400.0
 """Seconds that a plan may ask for in one place: a day. More is a slip of the pen."""
-
-SERVER = "server"
-"""Target of a crash: the database server, where a cluster has but one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bend:
-    """A toxic on one stream of a node's proxy; *toxicity* is the share of connections that it takes hold of."""
-
-    toxic: Toxic
-    on: str = EVERY_NODE
-    stream: Stream = "downstream"
-    toxicity: float = 1.0
-    kind: ClassVar[str] = "bend"
-
-    def __str__(self) -> str:
-        """Say what it does in a few words."""
-        values = ", ".join(f"{name} {value:g}" for name, value in attributes_of(self.toxic).items())
-        share = "" if self.toxicity == 1 else f" for {self.toxicity:.0%} of connections"
-        return f"{self.toxic.kind}({values}) {self.stream} of {self.on}{share}"
-
-
-@dataclass(frozen=True, slots=True)
-class Down:
-    """The gateway of a node is lost: connections are cut, new ones are refused."""
-
-    on: str = ONE_NODE
-    kind: ClassVar[str] = "down"
-
-    def __str__(self) -> str:
-        """Say what it does in a few words."""
-        return f"gateway of {self.on} down"
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Every live connection through a node's gateway is reset once; new ones are welcome."""
-
-    on: str = EVERY_NODE
-    kind: ClassVar[str] = "cut"
-
-    def __str__(self) -> str:
-        """Say what it does in a few words."""
-        return f"connections of {self.on} reset"
-
-
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """The database server is killed without warning, and started again when the fault is healed."""
-
-    on: str = SERVER
-    kind: ClassVar[str] = "crash"
-
-    def __str__(self) -> str:
-        """Say what it does in a few words."""
-        return f"{self.on} crashed"
-
-
-Fault: TypeAlias = Bend | Down | Cut | Crash
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +135,14 @@ class Plan:
     @classmethod
     def from_json(cls, data: object) -> Plan:
         """Build a plan from JSON data; raise MalformedPlan, naming the step, for anything that is no plan."""
-        mapping = _mapping(data, "plan")
-        _only(mapping, {"seed", "steps"}, "plan")
+        mapping = mapping_of(data, "plan")
+        only(mapping, {"seed", "steps"}, "plan")
         steps = mapping.get("steps", [])
         if not isinstance(steps, list):
             raise MalformedPlan("plan: 'steps' must be a list")
         return cls(
             steps=tuple(_step_from_json(step, f"step {number}") for number, step in enumerate(steps, 1)),
-            seed=_field(mapping, "seed", int, "plan", default=0),
+            seed=field_of(mapping, "seed", int, "plan", default=0),
         )
 
 
@@ -231,19 +201,11 @@ def _step_to_json(step: Step) -> Json:
     return {**when, "fault": fault_to_json(step.fault), "lasting": step.lasting}
 
 
-def fault_to_json(fault: Fault) -> Json:
-    """Return a fault as JSON data; a toxic is written as in Toxiproxy's API."""
-    if not isinstance(fault, Bend):
-        return {"kind": fault.kind, "on": fault.on}
-    toxic = {"type": fault.toxic.kind, "attributes": attributes_of(fault.toxic)}
-    return {"kind": "bend", "on": fault.on, "toxic": toxic, "stream": fault.stream, "toxicity": fault.toxicity}
-
-
 def _step_from_json(data: object, where: str) -> Step:
-    mapping = _mapping(data, where)
-    _only(mapping, {*TRIGGERS, "fault", "lasting"}, where)
+    mapping = mapping_of(data, where)
+    only(mapping, {*TRIGGERS, "fault", "lasting"}, where)
     lasting = _moment(mapping.get("lasting", 0.0), f"{where}: 'lasting'")
-    return Step(_trigger_from_json(mapping, where), _fault_from_json(mapping.get("fault"), where), lasting)
+    return Step(_trigger_from_json(mapping, where), fault_from_json(mapping.get("fault"), where), lasting)
 
 
 def _trigger_from_json(mapping: Mapping[str, object], where: str) -> Trigger:
@@ -252,69 +214,11 @@ def _trigger_from_json(mapping: Mapping[str, object], where: str) -> Trigger:
         raise MalformedPlan(f"{where}: needs one of 'at' (seconds), 'after' (operations), 'before_commit' (number)")
     if given == ["at"]:
         return At(_moment(mapping["at"], f"{where}: 'at'"))
-    count = _field(mapping, given[0], int, where)
+    count = field_of(mapping, given[0], int, where)
     least = 1 if given == ["before_commit"] else 0
     if count < least:
         raise MalformedPlan(f"{where}: '{given[0]}' must be {least} or more, not {count}")
     return After(count) if given == ["after"] else BeforeCommit(count)
-
-
-def _fault_from_json(data: object, where: str) -> Fault:
-    mapping = _mapping(data, f"{where}: fault")
-    simple: dict[str, type[Down | Cut | Crash]] = {"down": Down, "cut": Cut, "crash": Crash}
-    kind = mapping.get("kind")
-    if isinstance(kind, str) and kind in simple:
-        _only(mapping, {"kind", "on"}, where)
-        return simple[kind](_field(mapping, "on", str, where, default=simple[kind]().on))
-    if kind != "bend":
-        raise MalformedPlan(f"{where}: unknown fault {kind!r}, known: bend, {', '.join(simple)}")
-    _only(mapping, {"kind", "on", "toxic", "stream", "toxicity"}, where)
-    return _bend_from_json(mapping, where)
-
-
-def _bend_from_json(mapping: Mapping[str, object], where: str) -> Bend:
-    on = _field(mapping, "on", str, where, default=EVERY_NODE)
-    toxic = _mapping(mapping.get("toxic"), f"{where}: toxic")
-    _only(toxic, {"type", "attributes"}, f"{where}: toxic")
-    stream = mapping.get("stream", "downstream")
-    if stream not in ("upstream", "downstream"):
-        raise MalformedPlan(f"{where}: stream must be upstream or downstream, not {stream!r}")
-    toxicity = mapping.get("toxicity", 1.0)
-    if isinstance(toxicity, bool) or not isinstance(toxicity, int | float) or not 0 <= toxicity <= 1:
-        raise MalformedPlan(f"{where}: toxicity must be a number from 0 to 1, not {toxicity!r}")
-    try:
-        made = make_toxic(
-            _field(toxic, "type", str, where), _mapping(toxic.get("attributes", {}), f"{where}: attributes")
-        )
-    except BadRequest as error:
-        raise MalformedPlan(f"{where}: {error}") from error
-    return Bend(made, on, stream, float(toxicity))
-
-
-def _mapping(data: object, where: str) -> Mapping[str, object]:
-    if not isinstance(data, dict):
-        raise MalformedPlan(f"{where}: must be an object, not {data!r:.40}")
-    return data
-
-
-def _only(mapping: Mapping[str, object], known: set[str], where: str) -> None:
-    for name in mapping:
-        if name not in known:
-            raise MalformedPlan(f"{where}: unknown field '{name}', known: {', '.join(sorted(known))}")
-
-
-_Field = TypeVar("_Field", int, str)
-
-WORDS: dict[type, str] = {int: "whole number", str: "text"}
-
-
-def _field(
-    mapping: Mapping[str, object], name: str, kind: type[_Field], where: str, default: _Field | None = None
-) -> _Field:
-    value = mapping.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, kind):
-        raise MalformedPlan(f"{where}: '{name}' must be a {WORDS[kind]}, not {value!r:.40}")
-    return value
 
 
 def _moment(value: object, where: str) -> Moment:

@@ -12,10 +12,13 @@ from typing import Final
 
 from faults.errors import Conflict, NotFound
 from faults.pgwire.rules import Rule
-from faults.pgwire.session import Session, Statement
+from faults.pgwire.session import MOST_CACHED, Session, Statement
 
 MOST_FIRINGS: Final = 10_000
 """Firings that are kept; the oldest make room."""
+
+MOST_MEANT: Final = 4_096
+"""Statements for which it is remembered which rules they match."""
 
 MOST_SQL: Final = 500
 """Characters of a statement in a record."""
@@ -54,6 +57,7 @@ class ArmedRule:
     since: float = field(default_factory=time.time)
     waiting: dict[object, Callable[[], None]] = field(default_factory=dict)
     timer: asyncio.TimerHandle | None = None
+    over: bool = False
     random: random_module.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,11 +72,17 @@ class ArmedRule:
         self.fired += 1
         return True
 
+    def give_back(self) -> None:
+        """Take back a firing that could not happen: the reply that it was meant for has never come."""
+        self.fired -= 1
+
     def release(self) -> int:
         """Let go of everything that waits; return how much that was."""
-        waiting, self.waiting = self.waiting, {}
-        for let_go in waiting.values():
+        # Each takes itself out of the dictionary: that is how it knows that nobody else has let it go.
+        waiting = list(self.waiting.values())
+        for let_go in waiting:
             let_go()
+        self.waiting.clear()
         return len(waiting)
 
 
@@ -83,6 +93,7 @@ class RuleBook:
         self.firings: deque[Firing] = deque(maxlen=MOST_FIRINGS)
         self.strangers: Counter[str] = Counter()
         self._rules: dict[str, ArmedRule] = {}
+        self._meant: dict[tuple[str, str, str, str], tuple[ArmedRule, ...]] = {}
 
     def __iter__(self) -> Iterator[ArmedRule]:
         """Yield the rules in force."""
@@ -96,6 +107,7 @@ class RuleBook:
         if rule.name in self._rules:
             raise Conflict(f"rule already exists: '{rule.name}'")
         armed = self._rules[rule.name] = ArmedRule(rule)
+        self._meant.clear()
         if rule.ttl:
             armed.timer = asyncio.get_running_loop().call_later(rule.ttl, self.disarm, rule.name)
         return armed
@@ -110,6 +122,8 @@ class RuleBook:
         """Take a rule away and let go of what waits for it."""
         armed = self.get(name)
         del self._rules[name]
+        self._meant.clear()
+        armed.over = True
         if armed.timer is not None:
             armed.timer.cancel()
         armed.release()
@@ -124,8 +138,8 @@ class RuleBook:
     ) -> tuple[ArmedRule, Firing] | None:
         """Return the rule that fires for a statement, with its record, or None."""
         name = session.application_name
-        for armed in self._rules.values():
-            if armed.rule.matches(proxy, name, statement) and armed.draw():
+        for armed in self._rules_for(proxy, name, statement):
+            if armed.rule.can_strike(statement.status) and armed.draw():
                 firing = Firing(
                     rule=armed.rule.name,
                     proxy=proxy,
@@ -140,3 +154,16 @@ class RuleBook:
                 )
                 return armed, firing
         return None
+
+    def _rules_for(self, proxy: str, application_name: str, statement: Statement) -> tuple[ArmedRule, ...]:
+        # Applications say the same again and again: to ask ten rules each time would cost more than all the rest.
+        key = (proxy, application_name, statement.kind, statement.sql)
+        meant = self._meant.get(key)
+        if meant is None:
+            rules = self._rules.values()
+            meant = tuple(armed for armed in rules if armed.rule.matches(proxy, application_name, statement))
+            if len(statement.sql) <= MOST_CACHED:
+                if len(self._meant) >= MOST_MEANT:
+                    self._meant.clear()
+                self._meant[key] = meant
+        return meant

@@ -30,7 +30,7 @@ class Segment:
 def recorded_segment(data: Path) -> Segment | None:
     """Return the segment that the data folder's postmaster.pid names; None without such a file or line."""
     try:
-        lines = (data / "postmaster.pid").read_text(encoding="ascii").splitlines()
+        lines = (data / "postmaster.pid").read_text(encoding="ascii", errors="replace").splitlines()
         key, identity = lines[6].split()
         return Segment(abs(int(lines[0])), int(key), int(identity))
     except (OSError, ValueError, IndexError):

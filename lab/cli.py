@@ -5,17 +5,14 @@ Exit codes: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 the environment is not ab
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import signal
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from faults.__main__ import run_server
@@ -23,7 +20,27 @@ from faults.errors import FaultError, MalformedPlan
 from faults.plan import Plan
 from lab import doctor as doctor_module
 from lab import standing
+from lab._streams import Unheard, prepare_streams
 from lab.clusters import CLUSTERS
+from lab.commands.atlas import atlas
+from lab.commands.explore import explore
+from lab.commands.validate import validate
+from lab.console import (
+    EXIT,
+    LARGEST_SEED,
+    UNABLE,
+    USAGE,
+    FilePath,
+    Interrupted,
+    cluster_option,
+    complain,
+    err,
+    finish,
+    json_option,
+    out,
+    print_json,
+    seed_option,
+)
 from lab.errors import LabError, MalformedFile, UsageError, unknown_name
 from lab.replay import recheck
 from lab.report.figures import recheck_to_json, suite_to_json
@@ -32,16 +49,7 @@ from lab.report.terminal import Display, last_line, recheck_lines, summary_table
 from lab.scenarios import SCENARIOS, choose
 from lab.state import survey
 from lab.suite import run_suite
-from lab.verdict import Verdict, merge
-
-T = TypeVar("T")
-
-EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}
-USAGE, UNABLE = 2, 4
-LARGEST_SEED = 2**32 - 1
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+from lab.verdict import merge
 
 
 class Group(click.Group):
@@ -62,25 +70,16 @@ def cli() -> None:
     """A resilience test lab for Python applications on distributed SQL."""
 
 
-cluster_option = click.option(
-    "--cluster", default="embedded", show_default=True, help="which cluster to use; see lab list"
-)
-seed_option = click.option(
-    "--seed", type=click.IntRange(0, LARGEST_SEED), help="decides every draw; one is drawn and told if absent"
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="print JSON on stdout, and nothing else")
-
-
 @cli.command()
 @click.argument("scenarios", nargs=-1)
 @cluster_option
 @seed_option
 @json_option
 @click.option(
-    "--report", type=click.Path(file_okay=False, path_type=Path), help="keep journals and results in this folder"
+    "--report", type=FilePath(file_okay=False, path_type=Path), help="keep journals and results in this folder"
 )
 @click.option(
-    "--plan", "plan_file", type=click.Path(path_type=Path), help="strike with the plan of this JSON file instead"
+    "--plan", "plan_file", type=FilePath(path_type=Path), help="strike with the plan of this JSON file instead"
 )
 def run(
     scenarios: tuple[str, ...],
@@ -128,7 +127,7 @@ def _line_of(text: bytes, problem: str) -> int:
 
 
 @cli.command()
-@click.argument("journals", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("journals", nargs=-1, required=True, type=FilePath(path_type=Path))
 @json_option
 def replay(journals: tuple[Path, ...], as_json: bool) -> int:
     """Judge recorded runs again from their JOURNALS, without a database."""
@@ -142,11 +141,13 @@ def replay(journals: tuple[Path, ...], as_json: bool) -> int:
 
 @cli.command()
 @cluster_option
-@seed_option
+@click.option(
+    "--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True, help="decides the proxies' draws"
+)
 @json_option
-def up(cluster: str, seed: int | None, as_json: bool) -> int:
+def up(cluster: str, seed: int, as_json: bool) -> int:
     """Start a cluster that stays, and print how to reach it."""
-    name, description = finish(standing.bring_up(cluster, seed=seed or 0))
+    name, description = finish(standing.bring_up(cluster, seed=seed))
     if as_json:
         print_json({"id": name, **description})
         return 0
@@ -236,67 +237,22 @@ def doctor(as_json: bool) -> int:
 
 
 @cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="where the control API listens")
 @click.option("--port", type=click.IntRange(0, 65535), default=8474, show_default=True, help="0 takes a free one")
-@click.option("--config", type=click.Path(path_type=Path), help="JSON array of proxies, as for POST /populate")
-@seed_option
+@click.option("--config", type=FilePath(path_type=Path), help="JSON array of proxies, as for POST /populate")
+@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="decides every draw; without it each run differs")
 def proxy(host: str, port: int, config: Path | None, seed: int | None) -> int:
     """Start the fault proxy alone: a drop-in for toxiproxy-server."""
     return run_server(host, port, seed, config)
 
 
-def finish(main: Coroutine[Any, Any, T]) -> T:
-    """Run *main* to its end; a signal cancels it, so that everything is healed and cleaned up before we go."""
-
-    async def guarded() -> T:
-        task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, stop, number)
-        received.clear()
-        tasks.append(task)
-        return await main
-
-    received: list[signal.Signals] = []
-    tasks: list[asyncio.Task[Any] | None] = []
-
-    def stop(number: signal.Signals) -> None:
-        if not received:
-            err.print(f"{number.name}: healing and cleaning up", style="yellow")
-        received.append(number)
-        if tasks[0] is not None:
-            tasks[0].cancel()
-
-    try:
-        return _run_on_fast_loop(guarded())
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        raise Interrupted(received[0] if received else signal.SIGINT) from None
-
-
-def _run_on_fast_loop(main: Coroutine[Any, Any, T]) -> T:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
-
-
-class Interrupted(Exception):
-    """A signal ended the command; everything was healed and cleaned up."""
-
-    def __init__(self, number: signal.Signals) -> None:
-        super().__init__(f"ended by {number.name}; everything was healed, stopped and removed")
-        self.exit_code = 128 + number
-
-
-def print_json(value: object) -> None:
-    """Print JSON on standard output."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
-    sys.stdout.flush()
+for command in (atlas, explore, validate):
+    cli.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; an error is one line on stderr."""
+    prepare_streams()
     sys.exit(exit_code(arguments))
 
 
@@ -317,8 +273,10 @@ def exit_code(arguments: list[str] | None = None) -> int:
         return complain(str(error), USAGE if error.status < 500 else UNABLE)
     except Interrupted as error:
         return complain(str(error), error.exit_code)
-    except BrokenPipeError:
-        return UNABLE
+    except Unheard as error:
+        return 128 + signal.SIGPIPE if error.gone else complain(str(error), UNABLE)
+    except click.Abort:
+        return complain("interrupted", 128 + signal.SIGINT)
 
 
 def _click_message(error: click.ClickException) -> str:
@@ -327,13 +285,6 @@ def _click_message(error: click.ClickException) -> str:
         known = [name for option in error.ctx.command.params for name in option.opts if name.startswith("--")]
         return str(unknown_name("option", error.option_name, known))
     return message
-
-
-def complain(problem: str, code: int) -> int:
-    """Print one line on stderr and return *code*."""
-    line = " ".join(problem.split())
-    err.print(f"lab: {line}", markup=False, soft_wrap=True)
-    return code
 
 
 if __name__ == "__main__":

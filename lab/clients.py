@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from lab.history import Json, Outcome
+from lab.errors import Unhealthy
+from lab.history import GIVEN_UP, Json, Outcome
 from lab.journal import Completed, Invoked
 from lab.observer import Observer
 from lab.recorder import Recorder
@@ -22,6 +24,9 @@ from lab.workloads.base import Perform, Request
 
 MOST_ERRORS = 50
 """Failed attempts of one operation that are told one by one."""
+
+LETTING_GO = 5.0
+"""Seconds that operations have to end once they were cancelled; cleaning up is part of it."""
 
 
 class CountedSessions(async_sessionmaker[AsyncSession]):
@@ -54,11 +59,17 @@ class _Client:
 
 
 class _Gate:
-    """A transaction that is about to COMMIT waits here for a fault."""
+    """A transaction that is about to COMMIT waits here until all *faults* that strike at this place are armed."""
 
-    def __init__(self) -> None:
+    def __init__(self, faults: int) -> None:
+        self.faults = faults
         self.reached = asyncio.Event()
         self.open = asyncio.Event()
+
+    def armed(self) -> None:
+        self.faults -= 1
+        if self.faults <= 0:
+            self.open.set()
 
 
 class Clients:
@@ -87,35 +98,54 @@ class Clients:
         client.reading = _tuned(RetryPolicy(repeatable=True), client, seed)
         return client
 
-    def count_commits(self) -> None:
-        """Count commits from now on: the next write is the first."""
+    @contextlib.contextmanager
+    def gates_before_commits(self, numbers: Iterable[int]) -> Iterator[None]:
+        """Count commits from now on, the next write being the first, and hold up those of *numbers* for their faults.
+
+        A number that stands there twice waits for two. When the block is left, nobody is held any more.
+        """
+        gates = self._gates = {number: _Gate(faults) for number, faults in Counter(numbers).items()}
         self._commits = 0
+        try:
+            yield
+        finally:
+            self._gates = {}
+            for gate in gates.values():
+                gate.open.set()
 
     @contextlib.asynccontextmanager
     async def held_before_commit(self, number: int) -> AsyncIterator[None]:
-        """Wait until the *number*-th write is about to COMMIT, and hold it there until the block is left."""
-        gate = self._gates[number] = _Gate()
+        """Wait until the *number*-th write is about to COMMIT; it goes on when all who hold it have left the block."""
+        gate = self._gates[number]
         try:
             await gate.reached.wait()
             yield
         finally:
-            gate.open.set()
+            gate.armed()
 
     def start(self) -> None:
         """Set all clients to work."""
         self._tasks = [asyncio.create_task(self._work(client)) for client in self._clients]
 
     async def stop(self, within: float) -> None:
-        """Let running operations end; those that take longer than *within* seconds are cancelled: unknown."""
+        """Let running operations end; those that take longer than *within* seconds are cancelled: unknown.
+
+        Raises Unhealthy if one does not even let itself be cancelled.
+        """
         self._stopping = True
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=within)
-        for task in late:
-            task.cancel()
-        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+        deadline = asyncio.get_running_loop().time() + LETTING_GO
+        while late and asyncio.get_running_loop().time() < deadline:
+            for task in late:
+                task.cancel()
+            _, late = await asyncio.wait(late, timeout=LETTING_GO / 4)  # again: a policy may take it for an error
+        failed = [error for task in self._tasks if task.done() and not task.cancelled() and (error := task.exception())]
+        if failed:
+            raise failed[0]
+        if late:
+            raise Unhealthy(f"{len(late)} clients do not let themselves be cancelled: does the policy swallow that?")
 
     async def all_served_since(self, moment: float) -> None:
         """Return once every client has had an ok answer at or after *moment* (seconds since the start)."""
@@ -154,6 +184,9 @@ class Clients:
         outcome, result = Outcome.INFO, None
         try:
             outcome, result = await self._ask(client, request, unit)
+        except asyncio.CancelledError:
+            client.errors.append(GIVEN_UP)
+            raise
         finally:
             ended = self._recorder.now()
             attempts, errors = client.sessions.begun, tuple(client.errors)
@@ -181,7 +214,7 @@ class Clients:
             answer = await perform(session)
             await session.flush()
             self._commits += 1
-            gate = self._gates.pop(self._commits, None)
+            gate = self._gates.get(self._commits)
             if gate is not None:
                 gate.reached.set()
                 await gate.open.wait()

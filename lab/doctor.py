@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
+from faults.errors import FaultError
 from lab.cleanup import to_its_end
 from lab.clusters.embedded import EmbeddedCluster
 from lab.clusters.postgres import find_binaries
@@ -50,7 +51,7 @@ async def diagnose() -> list[Diagnosis]:
 async def _ask(name: str, probe: Callable[[], Awaitable[str]], *, needed: bool) -> Diagnosis:
     try:
         return Diagnosis(name, good=True, needed=needed, seen=await probe())
-    except (LabError, OSError, _Absent) as problem:
+    except (LabError, FaultError, OSError, _Absent) as problem:
         return Diagnosis(name, good=False, needed=needed, seen=str(problem))
 
 

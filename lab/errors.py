@@ -4,7 +4,7 @@ LabError
 ├── UsageError              the caller asked for something that does not exist (exit 2)
 │   └── MalformedFile       a plan or journal that cannot be read; names the line
 ├── EnvironmentProblem      this machine cannot run it as it is; the message names the remedy (exit 4)
-├── Unhealthy               the cluster did not become healthy in time; the message names the node
+├── Unhealthy               the cluster is not as it should be, by no fault of the plan; the message says what is wrong
 └── NotCapable              the cluster cannot do what the scenario needs (refused before the run)
 """
 
@@ -46,7 +46,7 @@ class EnvironmentProblem(LabError):
 
 
 class Unhealthy(LabError):
-    """The cluster did not become healthy in time; the message says which node and why."""
+    """The cluster did not become healthy in time, or something of it died by itself; the message says what and why."""
 
 
 class NotCapable(LabError):

@@ -18,6 +18,10 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 """How often something was found; a journal that says otherwise is refused."""
 
 
+GIVEN_UP = "given up"
+"""The last error of an operation that the end of the run cut short: it might have come back later."""
+
+
 class Outcome(enum.StrEnum):
     """How an operation ended, as far as the application was told."""
 
@@ -53,6 +57,11 @@ class Operation(msgspec.Struct, frozen=True):
     def seconds(self) -> float:
         """How long it took; infinite if it never came back."""
         return math.inf if self.completed is None else self.completed - self.invoked
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the end of the run cut it short."""
+        return self.errors[-1:] == (GIVEN_UP,)
 
 
 class FaultSpan(msgspec.Struct, frozen=True):

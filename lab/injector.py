@@ -5,10 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from faults.client import EvidenceInfo
-from faults.plan import After, At, BeforeCommit, Bend, Crash, Cut, Down, Fault, Plan, Step, targets
+from faults.client import EvidenceInfo, FiringInfo
+from faults.plan import (
+    EVERY_NODE,
+    After,
+    At,
+    BeforeCommit,
+    Bend,
+    Crash,
+    Cut,
+    Down,
+    Fault,
+    Plan,
+    Step,
+    Strike,
+    targets,
+)
+from lab.cleanup import all_of, together
 from lab.clients import Clients
 from lab.clusters.base import Cluster, CrashesServer, LosesGateways
 from lab.history import FaultSpan
@@ -46,11 +61,13 @@ class Injector:
     async def run(self) -> None:
         """Carry out every step; times and operations count from now. Each step is healed, also when cancelled."""
         await self._cluster.control.forget_evidence()
+        await self._cluster.control.forget_firings()
         since, done = self._recorder.now(), self._clients.completed
-        self._clients.count_commits()
-        async with asyncio.TaskGroup() as steps:
-            for number, step in enumerate(self._plan.steps, 1):
-                steps.create_task(self._carry_out(number, step, since, done))
+        held = [step.trigger.number for step in self._plan.steps if isinstance(step.trigger, BeforeCommit)]
+        with self._clients.gates_before_commits(held):
+            async with together() as steps:
+                for number, step in enumerate(self._plan.steps, 1):
+                    steps.create_task(self._carry_out(number, step, since, done))
 
     async def _carry_out(self, number: int, step: Step, since: float, done: int) -> None:
         async with self._triggered(step, since, done):
@@ -104,18 +121,20 @@ class Injector:
                 return await self._cut(nodes)
             case Crash():
                 return await self._crash()
+            case Strike():
+                return await self._strike(name, fault)
 
     async def _bend(self, name: str, fault: Bend, nodes: list[str]) -> Heal:
         control = self._cluster.control
 
         async def heal() -> Evidence:
-            await asyncio.gather(*(control.remove(node, name) for node in nodes))
+            await all_of(*(control.remove(node, name) for node in nodes))
             return _sum(e for e in await control.evidence() if e.name == name and e.proxy in nodes)
 
         add = (
             control.add(node, fault.toxic, name=name, stream=fault.stream, toxicity=fault.toxicity) for node in nodes
         )
-        await asyncio.gather(*add)
+        await all_of(*add)
         return heal
 
     async def _down(self, nodes: list[str]) -> Heal:
@@ -125,20 +144,32 @@ class Injector:
         gateways = cluster
 
         async def heal() -> Evidence:
-            await asyncio.gather(*(gateways.return_gateway(node) for node in nodes))
+            await all_of(*(gateways.return_gateway(node) for node in nodes))
             return _sum(_latest(await cluster.control.evidence(), "down", nodes))
 
-        await asyncio.gather(*(gateways.lose_gateway(node) for node in nodes))
+        await all_of(*(gateways.lose_gateway(node) for node in nodes))
         return heal
 
     async def _cut(self, nodes: list[str]) -> Heal:
         control = self._cluster.control
-        await asyncio.gather(*(control.reset_connections(node) for node in nodes))
+        await all_of(*(control.reset_connections(node) for node in nodes))
         evidence = _sum(_latest(await control.evidence(), "cut", nodes))
 
         async def heal() -> Evidence:
             return evidence
 
+        return heal
+
+    async def _strike(self, name: str, fault: Strike) -> Heal:
+        control = self._cluster.control
+        proxy = "*" if fault.on == EVERY_NODE else fault.on
+        rule = replace(fault.rule, name=name, where=replace(fault.rule.where, proxy=proxy))
+
+        async def heal() -> Evidence:
+            await control.disarm(name)
+            return _struck([firing for firing in await control.firings() if firing.rule == name])
+
+        await control.arm(rule)
         return heal
 
     async def _crash(self) -> Heal:
@@ -153,6 +184,16 @@ class Injector:
             return Evidence(events=killed, note=f"{killed} server processes killed")
 
         return heal
+
+
+def _struck(firings: list[FiringInfo]) -> Evidence:
+    if not firings:
+        return Evidence(note="no statement matched")
+    applied = sum(firing.forwarded and (firing.answer or "").startswith(firing.statement) for firing in firings)
+    times = [firing.at for firing in firings]
+    note = f"{len(firings)} statements struck, of which the server has done {applied}"
+    connections = len({(firing.proxy, firing.connection) for firing in firings})
+    return Evidence(len(firings), connections, 0, min(times), max(times), note)
 
 
 def _latest(evidence: list[EvidenceInfo], name: str, nodes: list[str]) -> list[EvidenceInfo]:

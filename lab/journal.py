@@ -106,13 +106,15 @@ Record: TypeAlias = Run | Invoked | Completed | Phase | Armed | Healed | Ended |
 class JournalWriter:
     """Writes records as they happen; each line reaches the operating system at once, so kill -9 loses none.
 
-    Raises EnvironmentProblem when the disk is full or the folder cannot be written.
+    Raises EnvironmentProblem when the disk is full or the folder cannot be written, and from then on for every record:
+    a line that was written in part has to stay the last one.
     """
 
     _encoder: ClassVar[msgspec.json.Encoder] = msgspec.json.Encoder()
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._problem: EnvironmentProblem | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("wb", buffering=0)
@@ -121,12 +123,15 @@ class JournalWriter:
 
     def write(self, record: Record) -> None:
         """Append a record."""
+        if self._problem is not None:
+            raise self._problem
         rest = memoryview(self._encoder.encode(record) + b"\n")
         try:
             while rest:  # a disk that is nearly full takes a part
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            self._problem = _unwritable(self.path, error)
+            raise self._problem from error
 
     def __enter__(self) -> JournalWriter:
         """Return the writer itself."""

@@ -6,18 +6,22 @@ import asyncio
 import contextlib
 import datetime
 import importlib.metadata
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import asyncpg
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
+from faults.errors import FaultError
 from faults.plan import Plan
 from lab.checks import faults_fired
-from lab.cleanup import to_its_end
+from lab.cleanup import to_its_end, together
 from lab.clients import Clients
 from lab.clusters.base import Cluster, require
 from lab.db.engine import application_engine
@@ -104,15 +108,25 @@ class _Run:
     async def carry_out(self) -> tuple[Finding, ...]:
         self.recorder.record(self._header())
         try:
-            await self._prepare()
-            await self._strike()
+            await self._strike_and_heal()
         except Unhealthy as error:
             finding = Finding("healthy", Verdict.INCONCLUSIVE, str(error))
             self.recorder.record(Judged(finding))
             return (finding,)
-        finally:
-            await to_its_end(self._heal())
         return self._judge()
+
+    async def _strike_and_heal(self) -> None:
+        try:
+            await self._prepare()
+            await self._strike()
+        except Unhealthy:
+            await to_its_end(self._heal())  # what keeps the cluster from healing explains more
+            raise
+        except BaseException:
+            with contextlib.suppress(Unhealthy):  # the first trouble is the news, and a cancellation must not be lost
+                await to_its_end(self._heal())
+            raise
+        await to_its_end(self._heal())
 
     def _header(self) -> Run:
         scenario = self._scenario
@@ -162,10 +176,7 @@ class _Run:
             raise Unhealthy(f"not every client was served within {WARM_UP:g} s of a healthy cluster") from error
         self._enter("striking")
         injector = Injector(self._cluster, self._plan, clients, self.recorder, self._observer)
-        with contextlib.suppress(TimeoutError):  # steps that are missing then have no evidence
-            async with asyncio.timeout(self._scenario.patience), asyncio.TaskGroup() as both:
-                both.create_task(injector.run())
-                both.create_task(asyncio.sleep(self._scenario.seconds))
+        await self._carry_out_plan(injector)
         healed = self.recorder.now()
         self._enter("recovering")
         await self._heal()
@@ -175,6 +186,16 @@ class _Run:
         with contextlib.suppress(TimeoutError):  # the checks will say who was not served
             async with asyncio.timeout(self._scenario.settle):
                 await clients.all_served_since(healed)
+
+    async def _carry_out_plan(self, injector: Injector) -> None:
+        patience = asyncio.timeout(self._scenario.patience)
+        try:
+            async with patience, together() as both:
+                both.create_task(injector.run())
+                both.create_task(asyncio.sleep(self._scenario.seconds))
+        except (FaultError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if not patience.expired():  # else: steps that are missing then have no evidence
+                raise Unhealthy(f"the plan could not be carried out: {_in_words(error)}") from error
 
     async def _read_back(self, checked_out: int) -> None:
         async with _engine_for_the_lab(self._cluster) as engine:
@@ -203,8 +224,15 @@ async def _engine_for_the_lab(cluster: Cluster) -> AsyncIterator[AsyncEngine]:
     engine = application_engine(cluster.direct, application_name="lab-direct", pool_size=1)
     try:
         yield engine
+    except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unhealthy(f"the database does not answer the lab itself: {_in_words(error)}") from error
     finally:
         await engine.dispose()
+
+
+def _in_words(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 async def _sessions_left(engine: AsyncEngine) -> int:
@@ -212,16 +240,13 @@ async def _sessions_left(engine: AsyncEngine) -> int:
     query = text(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name AND state LIKE 'idle in transaction%'"
     )
-    count = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(QUIET):
-            while True:
-                async with engine.connect() as connection:
-                    count = int((await connection.execute(query, {"name": f"{APPLICATION}-%"})).scalar_one())
-                if not count:
-                    break
-                await asyncio.sleep(QUIET / 20)
-    return count
+    deadline = time.monotonic() + QUIET
+    while True:  # each look is bounded by the engine
+        async with engine.connect() as connection:
+            count = int((await connection.execute(query, {"name": f"{APPLICATION}-%"})).scalar_one())
+        if not count or time.monotonic() > deadline:
+            return count
+        await asyncio.sleep(QUIET / 20)
 
 
 def _version(package: str) -> str:

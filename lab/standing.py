@@ -9,7 +9,7 @@ from lab.clusters import make_cluster
 from lab.clusters.base import Cluster
 from lab.db.target import Target
 from lab.errors import UsageError, unknown_name
-from lab.state import JSON, RunFolder, RunInfo, survey, sweep
+from lab.state import JSON, RunFolder, RunInfo, claim, survey, sweep
 from lab.suite import START, STOP
 
 
@@ -54,6 +54,8 @@ def dsn(target: Target, address: str) -> str:
 def take_down(ids: Iterable[str]) -> list[RunInfo]:
     """Remove standing clusters and whatever dead runs have left, all or those named. Live runs are not touched.
 
+    Returns those that were removed, without those that somebody else removed meanwhile.
+
     Raises UsageError for a name that is not there, or that belongs to a run in progress.
     """
     runs = {info.id: info for info in survey()}
@@ -64,6 +66,10 @@ def take_down(ids: Iterable[str]) -> list[RunInfo]:
         if runs[name].state == "live":
             raise UsageError(f"'{name}' is a run in progress; end it with Ctrl-C in its own terminal")
     chosen = [info for info in runs.values() if info.state != "live" and (not named or info.id in named)]
+    removed = []
     for info in chosen:
-        RunFolder.adopt(info.path).remove(STOP)
-    return chosen
+        run = claim(info.path)
+        if run is not None:
+            run.remove(STOP)
+            removed.append(info)
+    return removed

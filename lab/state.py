@@ -26,7 +26,18 @@ from typing import Final, Literal, TypeAlias
 from lab._processes import MARKER, end_processes, processes_of
 from lab.errors import EnvironmentProblem
 
-__all__ = ["JSON", "MARKER", "RunFolder", "RunInfo", "end_processes", "root_lock", "state_root", "survey", "sweep"]
+__all__ = [
+    "JSON",
+    "MARKER",
+    "RunFolder",
+    "RunInfo",
+    "claim",
+    "end_processes",
+    "root_lock",
+    "state_root",
+    "survey",
+    "sweep",
+]
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -88,11 +99,10 @@ class RunFolder:
         Raises:
             EnvironmentProblem: the run is owned by a living process, or is gone.
         """
-        with root_lock(path.parent, within):
-            fd = _lock(path)
-        if fd is None:
+        claimed = claim(path, within)
+        if claimed is None:
             raise EnvironmentProblem(f"the run {path.name} is in use or gone", "stop the process that owns it first")
-        return cls(path, fd)
+        return claimed
 
     @property
     def id(self) -> str:
@@ -145,11 +155,16 @@ def state_root() -> Path:
     """Return the folder of all runs of this user: $LAB_STATE_DIR or one in the temporary folder; it may not exist yet.
 
     Raises:
-        EnvironmentProblem: there is no temporary folder to write in.
+        EnvironmentProblem: there is no temporary folder to write in, or no home of the user that the variable names.
     """
     chosen = os.environ.get(ROOT_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError as error:
+            raise EnvironmentProblem(
+                f"{ROOT_VARIABLE}={chosen} names no home folder", "set it to a full path"
+            ) from error
     try:
         return Path(tempfile.gettempdir()).absolute() / f"resilience-lab-{os.getuid()}"
     except FileNotFoundError as error:
@@ -183,7 +198,7 @@ def sweep(root: Path | None = None, within: float = LOCK_WAIT, grace: float = 5.
     """
     removed = []
     for info in survey(root, within):
-        claimed = _claim(info, within) if info.state == "dead" else None
+        claimed = claim(info.path, within) if info.state == "dead" else None
         if claimed is not None:
             claimed.remove(grace)
             removed.append(info)
@@ -254,12 +269,15 @@ def _is_owned(path: Path) -> bool:
     return fd is None
 
 
-def _claim(info: RunInfo, within: float) -> RunFolder | None:
-    """Own a run that was found dead, unless somebody else was faster: a folder's id is never used again."""
-    try:
-        return RunFolder.adopt(info.path, within)
-    except EnvironmentProblem:
-        return None
+def claim(path: Path, within: float = LOCK_WAIT) -> RunFolder | None:
+    """Own a run that has no living owner, so as to remove it; None if it has one, or is gone: others were faster.
+
+    Raises:
+        EnvironmentProblem: the root stayed locked for *within* seconds.
+    """
+    with root_lock(path.parent, within):
+        fd = _lock(path)
+    return None if fd is None else RunFolder(path, fd)
 
 
 def _description(path: Path) -> Mapping[str, JSON]:

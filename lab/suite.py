@@ -87,10 +87,12 @@ async def run_suite(
         stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
         listener.phase("starting the cluster")
         await made.start(START)
-        results = []
+        results: list[Result] = []
         for scenario in scenarios:
             listener.scenario_begins(scenario)
-            journal = (report or run.path / "journals") / f"{scenario.name}.jsonl"
+            times = sum(result.scenario == scenario.name for result in results) + 1
+            name = scenario.name if times == 1 else f"{scenario.name}-{times}"
+            journal = (report or run.path / "journals") / f"{name}.jsonl"
             result = await run_scenario(scenario, made, seed=seed, journal=journal, plan=plan, observer=listener)
             listener.scenario_ends(result)
             results.append(result)

@@ -15,7 +15,9 @@ def text(data: bytes) -> str:
 def strings(body: bytes, count: int) -> list[bytes]:
     """Return the first *count* NUL-terminated strings of a body; missing ones are empty."""
     parts = body.split(b"\0", count)
-    return [parts[index] if index < len(parts) else b"" for index in range(count)]
+    if len(parts) > count:
+        parts.pop()
+    return parts if len(parts) == count else parts + [b""] * (count - len(parts))
 
 
 def startup_parameters(body: bytes) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
@@ -74,6 +74,8 @@ class Rule:
             raise BadRequest("CONNECT has no reply of its own: its moment is 'request'")
         if not self.name or "/" in self.name or len(self.name) > 200:
             raise BadRequest(f"a rule's name has 1 to 200 characters and no '/', not '{self.name:.60}'")
+        if "\0" in self.text:
+            raise BadRequest("'text' may hold no NUL: it travels in a message that ends with one")
         _bounded(self)
         pattern_of(self.where.sql)
 
@@ -82,11 +84,13 @@ class Rule:
         """Whether its error ends the session."""
         return self.sqlstate in FATAL
 
+    def can_strike(self, status: str) -> bool:
+        """Whether it makes sense in a transaction's *status*: one that has failed already cannot be failed again."""
+        return status != "E" or self.action != "error" or self.fatal
+
     def matches(self, proxy: str, application_name: str, statement: Statement) -> bool:
-        """Whether it is about this statement. A transaction that has failed already cannot be failed again."""
+        """Whether it is about this statement, whatever the state of its transaction."""
         where = self.where
-        if self.action == "error" and statement.status == "E":
-            return False
         if statement.kind == CONNECT and where.statement != CONNECT:
             return False
         if where.statement is not None and where.statement != statement.kind:
@@ -194,3 +198,8 @@ PRESETS: Final[dict[str, Callable[[], Rule]]] = {
     )
 }
 """Rules by name; to add one, write its function and name it here."""
+
+
+def rule_to_json(rule: Rule) -> dict[str, object]:
+    """Return a rule as the control API takes and shows it."""
+    return asdict(rule)

@@ -10,14 +10,23 @@ from typing import Any, Final
 from faults.pgwire.framing import CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, STARTUP, Piece
 from faults.pgwire.messages import error_fields, startup_parameters, strings, text
 
-REQUESTS: Final = frozenset(b"QPBDCESF")
+REQUESTS: Final = frozenset(b"QPBDCESFcf")
 """Messages of the client that a session follows."""
 
-REPLIES: Final = frozenset(b"123nTCEZIsSKVGW")
+REPLIES: Final = frozenset(b"123nTCEZIsSKVGWA")
 """Messages of the server that a session follows."""
 
 MOST_NAMES: Final = 10_000
 """Prepared statements or portals of one session that are remembered."""
+
+MOST_TEXT: Final = 4 * 1024 * 1024
+"""Characters of them all; beyond that the oldest are forgotten."""
+
+MOST_UNSURE: Final = 1_000
+"""Statements of one implicit transaction whose answers are put right if it fails in the end."""
+
+MOST_CACHED: Final = 1_000
+"""Characters of a statement whose command is remembered."""
 
 CONNECT: Final = "CONNECT"
 """Kind of the statement that stands for the start of a session."""
@@ -25,19 +34,26 @@ CONNECT: Final = "CONNECT"
 # The kind of the reply that settles a request of a kind.
 _SETTLES: Final = {b"1"[0]: "P", b"2"[0]: "B", b"3"[0]: "C", b"n"[0]: "D", b"T"[0]: "D"}
 _EXECUTED: Final = frozenset(b"CIs")
+_READY_AFTER: Final = ("S", "Q", "F")
 
-_KEYWORD = re.compile(r"(?:\s|--[^\n]*\n?|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
-_LAST_COMMIT = re.compile(r";\s*(?:COMMIT|END)(?:\s+(?:WORK|TRANSACTION))?\s*;?\s*$", re.IGNORECASE)
+# Possessive: a hundred empty comments must not cost 2**100 attempts.
+_KEYWORD = re.compile(r"(?:\s++|--[^\n]*+\n?+|(?>/\*.*?\*/)|;)*+([A-Za-z]++)", re.DOTALL)
+_LAST_COMMIT = re.compile(r";\s*+(?:COMMIT|END)(?:\s+(?:WORK|TRANSACTION))?\s*;?\s*$", re.IGNORECASE)
+_WITH_BODY = frozenset(("CREATE", "DO"))  # of a function, which may end with END
 _SAME = {"END": "COMMIT", "ABORT": "ROLLBACK", "START": "BEGIN"}
 
 
-@lru_cache(maxsize=4096)
 def kind_of(sql: str) -> str:
     """Return the command of a statement in capitals: COMMIT for END too, and for several that end with a COMMIT."""
-    if _LAST_COMMIT.search(sql):
-        return "COMMIT"
+    return _kind_of(sql) if len(sql) <= MOST_CACHED else _kind_of.__wrapped__(sql)
+
+
+@lru_cache(maxsize=4096)
+def _kind_of(sql: str) -> str:
     found = _KEYWORD.match(sql)
     word = found.group(1).upper() if found else ""
+    if word not in _WITH_BODY and _LAST_COMMIT.search(sql):
+        return "COMMIT"
     if word == "ROLLBACK" and re.search(r"\bTO\b", sql[:200], re.IGNORECASE):
         return "ROLLBACK TO"
     return _SAME.get(word, word)
@@ -53,6 +69,10 @@ class Request:
         self.ours = ours
 
 
+_SHARED: Final = {op: Request(op) for op in "PBDCS"}
+"""Requests of the client: all of a type are alike."""
+
+
 class Statement(Request):
     """A request that executes SQL.
 
@@ -63,13 +83,20 @@ class Statement(Request):
     __slots__ = ("answer", "claim", "firing", "kind", "sql", "status")
 
     def __init__(self, op: str, sql: str, status: str, *, kind: str | None = None, ours: bool = False) -> None:
-        super().__init__(op, ours=ours)
+        self.op = op
+        self.ours = ours
         self.sql = sql
         self.kind = kind_of(sql) if kind is None else kind
         self.status = status
         self.answer: str | None = None
         self.claim: Any = None
         self.firing: Any = None
+
+    def settle(self, answer: str) -> None:
+        """Note what the server said, in the record too."""
+        self.answer = answer
+        if self.firing is not None:
+            self.firing.answer = answer
 
     @property
     def ends_transaction(self) -> bool:
@@ -85,20 +112,19 @@ class Session:
         self.server: dict[str, str] = {}
         self.pid: int | None = None
         self.status = "I"
-        self.ready = False
+        self.begun = False
         self.pending: deque[Request] = deque()
-        self._statements: dict[bytes, str] = {}
-        self._portals: dict[bytes, str] = {}
-
-    @property
-    def begun(self) -> bool:
-        """Whether the client has sent its beginning."""
-        return bool(self.parameters)
+        self._statements = Names()
+        self._portals = Names()
+        self._skipping = False
+        self._copying = False
+        self._unsure: list[Statement] = []
 
     @property
     def application_name(self) -> str:
         """The name that the application gave, at the start or since."""
-        return self.server.get("application_name") or self.parameters.get("application_name", "")
+        name = self.server.get("application_name")
+        return self.parameters.get("application_name", "") if name is None else name
 
     @property
     def cockroach(self) -> bool:
@@ -110,37 +136,61 @@ class Session:
         """The request that the server is answering now."""
         return self.pending[0] if self.pending else None
 
+    @property
+    def synced(self) -> bool:
+        """Whether the client has asked for a ReadyForQuery that has not come yet."""
+        return any(request.op in _READY_AFTER for request in self.pending)
+
     # --- the client's side ----------------------------------------------------------------------------------------
 
     def request(self, piece: Piece) -> Statement | None:
-        """Take a piece of the client; return the statement that it begins, if it does."""
-        if piece.kind == STARTUP:
-            return self._begin(piece.body)
-        op = chr(piece.kind)
-        if op in "QF":
-            return self._execute(op, text(piece.body.split(b"\0", 1)[0]) if op == "Q" else "")
-        if op == "E":
-            return self._execute(op, self._portals.get(strings(piece.body, 1)[0], ""))
-        if op == "P":
-            name, sql = strings(piece.body, 2)
-            _remember(self._statements, name, text(sql))
-        elif op == "B":
-            portal, name = strings(piece.body, 2)
-            _remember(self._portals, portal, self._statements.get(name, ""))
-        elif op == "C" and piece.body[:1] in (b"S", b"P"):
-            names = self._statements if piece.body[:1] == b"S" else self._portals
-            names.pop(strings(piece.body[1:], 1)[0], None)
-        self.pending.append(Request(op))
+        """Take a piece of the client; return the statement that it begins, if the server will look at one."""
+        kind, body, _ = piece
+        if kind == STARTUP:
+            return self._begin(body)
+        op = chr(kind)
+        if op == "S":
+            self._sync()
+        elif op in "cf":
+            self._copying = False
+        elif not self._skipping:
+            return self._asked(op, body)
         return None
+
+    def skip(self) -> None:
+        """Note that the server throws away what comes, up to the next Sync: it has been made to fail."""
+        self._skipping = True
 
     def _begin(self, body: bytes) -> Statement | None:
         if int.from_bytes(body[:4], "big") in (SSL_REQUEST, GSSENC_REQUEST, CANCEL_REQUEST):
             return None
+        self.begun = True
         self.parameters = startup_parameters(body)
         # The server is ready when it says so for the first time, as after a query.
         statement = Statement("Q", "", self.status, kind=CONNECT)
         self.pending.append(statement)
         return statement
+
+    def _sync(self) -> None:
+        if not self._copying:  # a server that is taking in data ignores it
+            self._skipping = False
+            self.pending.append(_SHARED["S"])
+
+    def _asked(self, op: str, body: bytes) -> Statement | None:
+        if op == "B":
+            portal, name = strings(body, 2)
+            self._portals.put(portal, self._statements.get(name))
+        elif op == "E":
+            return self._execute(op, self._portals.get(body[: body.find(b"\0")]))
+        elif op in "QF":
+            return self._execute(op, text(body.split(b"\0", 1)[0]) if op == "Q" else "")
+        elif op == "P":
+            name, sql = strings(body, 2)
+            self._statements.put(name, text(sql))
+        elif op == "C" and body[:1] in (b"S", b"P"):
+            (self._statements if body[:1] == b"S" else self._portals).drop(strings(body[1:], 1)[0])
+        self.pending.append(_SHARED[op])
+        return None
 
     def _execute(self, op: str, sql: str) -> Statement:
         statement = Statement(op, sql, self.status)
@@ -149,56 +199,93 @@ class Session:
 
     # --- the server's side ----------------------------------------------------------------------------------------
 
-    def reply(self, piece: Piece) -> Request | None:
-        """Take a piece of the server; return the request that it belongs to, with its `answer` if that is known now."""
-        head = self.head
-        kind = piece.kind
-        if kind in _SETTLES:
-            if head is not None and head.op == _SETTLES[kind]:
+    def reply(self, piece: Piece) -> None:
+        """Take a piece of the server; the `answer` of the statement that it belongs to is set once it is known."""
+        head = self.pending[0] if self.pending else None
+        kind = piece[0]
+        settled = _SETTLES.get(kind)
+        if settled is not None:
+            if head is not None and head.op == settled:
                 self.pending.popleft()
         elif kind in _EXECUTED:
             self._executed(head, piece)
-        elif kind == 0x45:  # E: ErrorResponse
-            self._failed(head, piece)
         elif kind == 0x5A:  # Z: ReadyForQuery
             self._ready(piece)
+        elif kind == 0x45:  # E: ErrorResponse
+            self._failed(head, error_fields(piece.body).get("C", "XXXXX"))
         elif kind == 0x53:  # S: ParameterStatus
             name, value = strings(piece.body, 2)
             self.server[text(name)] = text(value)
         elif kind == 0x4B:  # K: BackendKeyData
             self.pid = int.from_bytes(piece.body[:4], "big")
-        return head
+        elif kind == 0x47:  # G: CopyInResponse
+            self._copy_in()
 
     def _executed(self, head: Request | None, piece: Piece) -> None:
+        self._copying = False
         if isinstance(head, Statement):
-            head.answer = text(piece.body.split(b"\0", 1)[0]) or "nothing"
+            head.settle(text(piece.body.split(b"\0", 1)[0]) or "nothing")
+            if head.ends_transaction:
+                self._unsure.clear()
+            elif head.op == "E" and self.status == "I" and len(self._unsure) < MOST_UNSURE:
+                self._unsure.append(head)
             if head.op == "E":
                 self.pending.popleft()
 
-    def _failed(self, head: Request | None, piece: Piece) -> None:
-        sqlstate = error_fields(piece.body).get("C", "XXXXX")
+    def _failed(self, head: Request | None, sqlstate: str) -> None:
+        self._copying = False
         if isinstance(head, Statement) and head.op != "E":
-            head.answer = sqlstate
+            head.settle(sqlstate)
             return
-        # The server throws away everything up to the next Sync.
-        while self.pending and self.pending[0].op not in ("S", "Q", "F"):
+        # What ran in the same implicit transaction is undone, and everything up to the next Sync is thrown away.
+        for statement in self._unsure:
+            statement.settle(sqlstate)
+        self._unsure.clear()
+        while self.pending and self.pending[0].op != "S":
             skipped = self.pending.popleft()
-            if isinstance(skipped, Statement) and skipped.answer is None:
-                skipped.answer = sqlstate
+            if isinstance(skipped, Statement):
+                skipped.settle(sqlstate)
+        self._skipping = head is not None and not self.pending
 
     def _ready(self, piece: Piece) -> None:
         self.status = text(piece.body[:1]) or "I"
-        self.ready = True
+        self._copying = False
+        self._unsure.clear()
         while self.pending:
             settled = self.pending.popleft()
-            if settled.op in ("S", "Q", "F"):
-                if isinstance(settled, Statement) and settled.kind == CONNECT and settled.answer is None:
-                    settled.answer = "ready"
+            if settled.op in _READY_AFTER:
+                if isinstance(settled, Statement) and settled.answer is None:
+                    settled.settle("ready" if settled.kind == CONNECT else "nothing")
                 return
 
+    def _copy_in(self) -> None:
+        self._copying = True
+        while len(self.pending) > 1 and self.pending[1].op == "S":
+            del self.pending[1]
 
-def _remember(names: dict[bytes, str], name: bytes, sql: str) -> None:
-    names.pop(name, None)
-    names[name] = sql
-    if len(names) > MOST_NAMES:
-        del names[next(iter(names))]
+
+class Names:
+    """SQL by the name of a prepared statement or portal; bounded, the oldest make room."""
+
+    def __init__(self) -> None:
+        self._sql: dict[bytes, str] = {}
+        self._size = 0
+
+    def get(self, name: bytes) -> str:
+        """Return the SQL, empty for a name that is not known."""
+        return self._sql.get(name, "")
+
+    def put(self, name: bytes, sql: str) -> None:
+        """Remember a name."""
+        if self._sql.get(name) is sql:
+            return
+        self.drop(name)
+        self._sql[name] = sql
+        self._size += len(sql) + len(name)
+        while len(self._sql) > MOST_NAMES or self._size > MOST_TEXT:
+            self.drop(next(iter(self._sql)))
+
+    def drop(self, name: bytes) -> None:
+        """Forget a name."""
+        if name in self._sql:
+            self._size -= len(self._sql.pop(name)) + len(name)

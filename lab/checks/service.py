@@ -100,6 +100,9 @@ def answers(*, within: float) -> Check:
             worst = max(slow, key=lambda operation: operation.seconds)
             why = f"{len(slow)} operations took over {within:g} s; operation {worst.index}: {worst.seconds:.2f} s"
             return failed(why, (operation.index for operation in slow))
+        cut_short = sum(operation.given_up for operation in history.operations)
+        if cut_short:
+            return inconclusive(f"{cut_short} operations were given up at the end of the run, before {within:g} s")
         longest = max(operation.seconds for operation in history.operations)
         return passed(f"the longest took {longest:.2f} s, the bound is {within:g} s")
 

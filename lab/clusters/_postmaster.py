@@ -87,7 +87,7 @@ def verifier(password: str) -> str:
 def is_ready(data: Path, pid: int) -> bool:
     """Tell whether the postmaster *pid* has written into *data* that it takes connections."""
     try:
-        lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        lines = (data / "postmaster.pid").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return False
     return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"

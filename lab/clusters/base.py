@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from faults.client import ControlClient
-from faults.plan import Bend, Crash, Cut, Down, Fault
+from faults.plan import Bend, Crash, Cut, Down, Fault, Strike
 from lab.db.target import Address, Target
 from lab.errors import NotCapable
 
@@ -18,6 +18,9 @@ class Capability(enum.StrEnum):
 
     TOXICS = "toxics"
     """Toxics on the proxy in front of each node, with evidence."""
+
+    WIRE_RULES = "wire rules"
+    """Rules about moments of the PostgreSQL conversation, with the truth about each firing."""
 
     GATEWAY_LOSS = "gateway loss"
     """Losing the gateway of a node together with everything that runs through it."""
@@ -75,7 +78,10 @@ class Cluster(Protocol):
         """Let go of a detached cluster: its processes go on when this one ends."""
 
     async def heal(self, within: float) -> None:
-        """Undo every fault: proxies enabled and without toxics, servers up. May be called at any time, and again."""
+        """Undo every fault: proxies enabled and without toxics, servers up. May be called at any time, and again.
+
+        Raises Unhealthy if that is not possible, or if something was down that no fault had taken down.
+        """
 
     async def healthy(self, within: float) -> None:
         """Return once every node answers a query through its proxy; raise Unhealthy if one does not."""
@@ -108,6 +114,7 @@ NEEDS: dict[type[Fault], Capability] = {
     Cut: Capability.TOXICS,
     Down: Capability.GATEWAY_LOSS,
     Crash: Capability.SERVER_CRASH,
+    Strike: Capability.WIRE_RULES,
 }
 """What each fault needs of a cluster."""
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import psutil
 
 from faults.client import ControlClient
-from faults.errors import ControlRefused
+from faults.errors import ControlRefused, FaultError
+from lab.cleanup import all_of
 from lab.clusters.base import Capability, Node
 from lab.clusters.postgres import Binaries, PostgresServer, find_binaries, free_port
 from lab.clusters.proxy_process import ProxyProcess
@@ -30,6 +31,9 @@ PROBE_TIMEOUT = 1.0
 
 PROBE_PAUSE = 0.02
 """Seconds between two probes of a node that did not answer."""
+
+LEAST_FREE = 1_048_576
+"""Bytes of disk without which a server fails its clients, and nothing can be said of them."""
 
 ADMIN = "lab-admin"
 """application_name of the lab's own sessions."""
@@ -47,7 +51,7 @@ class EmbeddedCluster:
     """
 
     name = "embedded"
-    capabilities = frozenset({Capability.TOXICS, Capability.GATEWAY_LOSS, Capability.SERVER_CRASH})
+    capabilities = frozenset(Capability)
 
     def __init__(
         self, run: RunFolder, *, seed: int = 0, binaries: Binaries | None = None, detached: bool = False
@@ -59,6 +63,7 @@ class EmbeddedCluster:
         self._control: ControlClient | None = None
         self._nodes: tuple[Node, ...] = ()
         self._created = False
+        self._crashed = False
 
     @property
     def about(self) -> str:
@@ -101,7 +106,7 @@ class EmbeddedCluster:
             return
         try:
             async with asyncio.timeout(within):
-                await _all(self._start_server(within), self._proxy.start(within))
+                await all_of(self._start_server(within), self._proxy.start(within))
                 self._control = ControlClient(self._proxy.url)
                 self._nodes = tuple([await self._open_gateway(name) for name in GATEWAYS])
         except TimeoutError as error:
@@ -113,7 +118,8 @@ class EmbeddedCluster:
         while True:
             listen = f"127.0.0.1:{free_port()}"
             try:
-                proxy = await self.control.create(name, listen, f"{self._server.host}:{self._server.port}")
+                upstream = f"{self._server.host}:{self._server.port}"
+                proxy = await self.control.create(name, listen, upstream, protocol="postgresql")
             except ControlRefused as error:
                 if "in use" not in str(error):
                     raise
@@ -143,20 +149,33 @@ class EmbeddedCluster:
             await self._control.close()
 
     async def heal(self, within: float) -> None:
-        """Start the server if it is down; enable all gateways and take every toxic away."""
+        """Start the server if it is down; enable all gateways and take every toxic away.
+
+        Raises Unhealthy if that is not possible, and once, when all is well again, if the server was down by itself:
+        what happened since then was not in anybody's plan.
+        """
+        by_itself = self._created and not self._crashed and not self._server.running
+        last_words = self._server.last_words() if by_itself else ""
         try:
             async with asyncio.timeout(within):
                 if not self._server.running:
                     await self._server.start(within)
+                self._crashed = False
                 await self.control.reset()
         except TimeoutError as error:
             raise Unhealthy(f"not everything was healed within {within:g} s") from error
+        except FaultError as error:
+            raise Unhealthy(self._proxy.trouble() or f"the fault proxy cannot be healed: {error}") from error
+        if by_itself:
+            raise Unhealthy(f"the database server ended, and no fault of the plan did that: {last_words}")
 
     async def healthy(self, within: float) -> None:
-        """Return once each gateway has let a query through."""
+        """Return once each gateway has let a query through; EnvironmentProblem if the disk is full."""
         if not self._nodes:
             raise Unhealthy("no node is healthy: the cluster was not started")
-        await _all(*(self._answers(node, within) for node in self._nodes))
+        if shutil.disk_usage(self._run.path).free < LEAST_FREE:
+            raise EnvironmentProblem(f"the disk of {self._run.path} is full", "free space or set LAB_STATE_DIR")
+        await all_of(*(self._answers(node, within) for node in self._nodes))
 
     async def _answers(self, node: Node, within: float) -> None:
         problem: BaseException | None = None
@@ -199,12 +218,14 @@ class EmbeddedCluster:
         """Kill the server and all its backends."""
         pid = self._server.pid
         victims = 1 + len(psutil.Process(pid).children(recursive=True)) if pid is not None else 0
+        self._crashed = self._crashed or pid is not None
         await self._server.crash(PROBE_TIMEOUT * 10)
         return victims
 
     async def restart_server(self) -> None:
         """Start the server again; it recovers what was acknowledged."""
         await self._server.start(PROBE_TIMEOUT * 30)
+        self._crashed = False
 
     @contextlib.asynccontextmanager
     async def _session(self, address: Address, timeout: float = PROBE_TIMEOUT) -> AsyncIterator[Any]:
@@ -224,13 +245,6 @@ class EmbeddedCluster:
             yield session
         finally:
             session.terminate()
-
-
-async def _all(*work: Awaitable[None]) -> None:
-    """Wait for the end of all, so that nothing goes on behind the caller's back, and raise the first one's error."""
-    for result in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result
 
 
 def _address(text: str) -> Address:

@@ -78,6 +78,11 @@ class PostgresServer:
         """Return the last *lines* lines of the server's log; empty if there is none."""
         return "\n".join(_postmaster.log_since(self._log, 0).splitlines()[-lines:])
 
+    def last_words(self) -> str:
+        """Return why a server that has ended did so: the signal that killed it, else the end of its log."""
+        code = self._process.poll() if self._process is not None else None
+        return self.log_tail(1) if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
+
     async def create(self, within: float) -> None:
         """Make the data folder (initdb), which must not exist yet, in at most *within* seconds.
 

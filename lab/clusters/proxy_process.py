@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -35,6 +36,14 @@ class ProxyProcess:
         """Its process id, None before `start`."""
         return self._process.pid if self._process else None
 
+    def trouble(self) -> str:
+        """Say that it ended though nobody asked it to; empty while it lives or was never started."""
+        code = self._process.poll() if self._process else None
+        if code is None:
+            return ""
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"the fault proxy ended, and nobody asked it to ({how})"
+
     async def start(self, within: float) -> None:
         """Start it; once its API answers, `url` is set. Raise EnvironmentProblem after *within* seconds."""
         command = [sys.executable, "-m", "faults", "--port", "0", "--seed", str(self._seed)]
@@ -63,6 +72,7 @@ class ProxyProcess:
         if process.stdin is not None:
             process.stdin.close()
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # paused, it could not obey
         try:
             await asyncio.to_thread(process.wait, within)
         except subprocess.TimeoutExpired:

@@ -19,6 +19,7 @@ import asyncpg
 import pytest
 
 from faults.errors import ControlRefused
+from faults.pgwire.rules import Rule, lost_ack, lost_request
 from faults.toxics import Latency, ResetPeer, Timeout
 from lab.cleanup import to_its_end
 from lab.clusters import CLUSTERS, make_cluster
@@ -81,6 +82,7 @@ async def cluster(shared: Cluster) -> AsyncIterator[Cluster]:
     await shared.heal(BOUND)
     await shared.healthy(BOUND)
     await shared.control.forget_evidence()
+    await shared.control.forget_firings()
 
 
 @pytest.fixture
@@ -340,6 +342,29 @@ async def test_cutting_connections_ends_them_once_and_is_on_record(cluster: Clus
 
 
 # Capability: gateway loss
+
+
+@pytest.mark.parametrize(("preset", "applied"), [(lost_ack, True), (lost_request, False)])
+async def test_a_rule_strikes_one_commit_on_every_node_and_the_record_tells_the_truth(
+    cluster: Cluster, preset: Callable[[], Rule], applied: bool
+) -> None:
+    if Capability.WIRE_RULES not in cluster.capabilities:
+        pytest.skip(f"{cluster.name} does not follow the conversation")
+    async with table(cluster) as admin:
+        for number, node in enumerate(cluster.nodes, 2):
+            await cluster.control.forget_firings()
+            await cluster.control.arm(preset())
+            async with session(cluster.target, node.address) as client:
+                await client.execute("BEGIN")
+                await client.execute("INSERT INTO conformance VALUES ($1, 0)", number)
+                with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                    await client.execute("COMMIT")
+            (firing,) = await cluster.control.firings()
+            await cluster.control.disarm(preset().name)
+
+            assert await admin.fetchval("SELECT count(*) FROM conformance WHERE id = $1", number) == applied
+            assert (firing.proxy, firing.statement) == (node.name, "COMMIT")
+            assert (firing.forwarded, firing.answer) == (applied, "COMMIT" if applied else None)
 
 
 async def waits_for_row(cluster: Cluster, address: Address, name: str) -> asyncio.Task[Any]:

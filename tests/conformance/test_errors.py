@@ -14,7 +14,7 @@ import lab
 from faults.errors import FaultError
 from lab.errors import LabError
 
-TREES = ("faults.errors", "lab.errors", "lab.db.errors", "lab.retry.errors")
+TREES = ("faults.errors", "faults.pgwire.errors", "lab.errors", "lab.db.errors", "lab.retry.errors")
 
 ELSEWHERE: dict[str, str] = {}
 """Errors that are defined outside the errors modules, and why."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,24 @@ def test_a_report_can_be_judged_again_without_a_database(state: Path, tmp_path: 
     assert answer(again)[0]["checks"] == answer(ran)["results"][0]["checks"]
 
 
+def test_a_scenario_that_runs_twice_leaves_two_journals(state: Path, tmp_path: Path) -> None:
+    result = lab(state, "run", "steady", "steady", "--report", tmp_path, "--seed", "7", "--json")
+
+    assert [run["verdict"] for run in answer(result)["results"]] == ["pass", "pass"]
+    journals = [read_journal(tmp_path / name) for name in ("steady.jsonl", "steady-2.jsonl")]
+    counts = [len(journal.history.operations) for journal in journals]
+    assert counts == [sum(run["operations"].values()) for run in answer(result)["results"]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a Mac takes file names in UTF-8 only")
+def test_a_state_folder_may_have_any_name(state: Path) -> None:
+    odd = state / "ünï cö\udcff"
+    odd.mkdir(mode=0o711)
+
+    assert lab(odd, "run", "server-crash").returncode == 0
+    assert left_behind(odd) == []
+
+
 # --- refusing ---------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +190,10 @@ def test_a_report_can_be_judged_again_without_a_database(state: Path, tmp_path: 
         (["run", "--seed", "many"], "'many' is not a valid integer"),
         (["run", "--seed", "-1"], "--seed"),
         (["rum"], "did you mean run?"),
+        (["run", ""], "unknown scenario ''"),
+        (["run", "--report", "", "steady"], "'--report': it is empty"),
+        (["run", "--plan", "", "steady"], "'--plan': it is empty"),
+        (["replay", ""], "it is empty"),
         (["run", "--plan", "/nowhere/plan.json"], "/nowhere/plan.json: No such file"),
         (["replay", "/nowhere/journal.jsonl"], "/nowhere/journal.jsonl: No such file"),
         (["down", "nothing-of-the-kind"], "nothing is running"),
@@ -236,6 +259,13 @@ def test_a_state_folder_that_cannot_be_made_is_told_with_the_remedy(tmp_path: Pa
     assert "LAB_STATE_DIR" in one_line(result)
 
 
+def test_a_state_folder_in_the_home_of_nobody_is_told_with_the_remedy(state: Path) -> None:
+    result = lab(state, "status", LAB_STATE_DIR="~nobody-of-that-name/state")
+
+    assert result.returncode == 4
+    assert "LAB_STATE_DIR" in one_line(result)
+
+
 def test_a_report_folder_that_cannot_be_written_is_told_with_the_remedy(state: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
@@ -278,6 +308,36 @@ def killed_run(state: Path) -> None:
         read_until(process, "steady")
         process.kill()
     assert left_behind(state)
+
+
+@pytest.mark.parametrize(
+    ("victim", "said"), [("proxy", "the fault proxy ended"), ("postgres", "the database server ended")]
+)
+def test_what_dies_without_being_asked_makes_the_run_inconclusive(state: Path, victim: str, said: str) -> None:
+    with running(state, "run", "black-hole", "--report", str(state / "report"), "--json") as process:
+        eventually(lambda: '"armed"' in _text(state / "report" / "black-hole.jsonl"), within=PATIENCE)
+        _process_of(state, victim).kill()
+        told, complaints = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 3
+    (check,) = json.loads(told)["results"][0]["checks"]
+    assert check["why"].startswith(said)
+    assert "SIGKILL" in check["why"]
+    assert "Traceback" not in complaints
+    shutil.rmtree(state / "report")
+    assert left_behind(state) == []
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _process_of(state: Path, what: str) -> psutil.Process:
+    (folder,) = state.glob("run-*")
+    if what == "postgres":
+        return psutil.Process(int(_text(folder / "server" / "data" / "postmaster.pid").split()[0]))
+    (proxy,) = [process for process in processes_of([folder])[folder] if "faults" in process.cmdline()]
+    return proxy
 
 
 def test_what_a_killed_run_has_left_is_removed_by_down(state: Path) -> None:
@@ -324,6 +384,33 @@ def test_a_journal_of_a_killed_run_is_inconclusive(state: Path, tmp_path: Path) 
     assert not read_journal(journal).history.complete
     assert result.returncode == 3
     assert "cut" in result.stdout
+
+
+def test_two_downs_at_once_share_the_work(state: Path) -> None:
+    lab(state, "up")
+    lab(state, "up")
+    with running(state, "down", "--json") as one, running(state, "down", "--json") as other:
+        told = [process.communicate(timeout=PATIENCE) for process in (one, other)]
+
+    assert [process.returncode for process in (one, other)] == [0, 0]
+    assert [complaints for _, complaints in told] == ["", ""]
+    assert sum(len(json.loads(answered)["removed"]) for answered, _ in told) == 2
+    assert left_behind(state) == []
+
+
+def test_down_leaves_a_cluster_alone_that_is_coming_up(state: Path) -> None:
+    with running(state, "up", "--json") as process:
+        eventually(lambda: any(processes_of(state.glob("up-*")).values()))
+        process.send_signal(signal.SIGSTOP)
+        down = lab(state, "down")
+        process.send_signal(signal.SIGCONT)
+        told, _ = process.communicate(timeout=PATIENCE)
+    try:
+        assert (process.returncode, down.stdout) == (0, "nothing to remove\n")
+        assert psql(json.loads(told)["direct"]) == 0
+    finally:
+        lab(state, "down")
+    assert left_behind(state) == []
 
 
 # --- clusters that stay -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -319,3 +320,29 @@ def test_a_disk_that_takes_a_part_of_a_line_gets_the_rest(tmp_path: Path, monkey
         for record in of(correct(1)):
             writer.write(record)
     assert read_journal(tmp_path / "journal").history == correct(1)
+
+
+def test_after_a_line_in_part_nothing_more_is_written_so_the_journal_reads_as_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FullForAMoment:
+        def __init__(self, file: Any) -> None:
+            self.file, self.calls = file, 0
+
+        def write(self, rest: memoryview) -> int:
+            self.calls += 1
+            if self.calls == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return int(self.file.write(rest[: 1 if self.calls == 1 else len(rest)]))
+
+        def close(self) -> None:
+            self.file.close()
+
+    with JournalWriter(tmp_path / "journal.jsonl") as writer:
+        writer.write(RUN)
+        monkeypatch.setattr(writer, "_file", FullForAMoment(writer._file))
+        for record in (Phase("striking", 1.0), Phase("recovering", 2.0)):
+            with pytest.raises(EnvironmentProblem, match="No space left"):
+                writer.write(record)
+
+    assert not read_journal(tmp_path / "journal.jsonl").history.complete

@@ -1,0 +1,104 @@
+"""How a statement is made to fail, so that server and client agree afterwards.
+
+The failure that the client hears of is, wherever it can be, an error of the server itself: its transaction has really
+failed. Only a transaction that is over already (COMMIT was executed) leaves nothing to fail; then the proxy says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from faults.pgwire import messages
+from faults.pgwire.framing import Piece
+from faults.pgwire.rules import Rule
+from faults.pgwire.session import Request, Session, Statement
+from faults.side import Side
+
+READY: Final = b"Z"[0]
+SYNC: Final = b"S"[0]
+
+OUR_NAME: Final = "__lab_fault"
+"""Name of the statement and portal by which a failure is asked of the server."""
+
+Dialogue = Callable[[Piece], bool]
+
+
+class Failing:
+    """The proxy's own words to server and client. *dialogue* takes each reply and says whether it ends here.
+
+    While *halting*, the client's requests stop behind the next Sync: the failure has to come before what follows.
+    """
+
+    def __init__(self, session: Session, requests: Side, replies: Side) -> None:
+        self.dialogue: Dialogue | None = None
+        self.halting = False
+        self.halted = False
+        self._session = session
+        self._requests = requests
+        self._replies = replies
+
+    def instead(self, rule: Rule, statement: Statement) -> None:
+        """Have the server fail in place of a statement, which is not forwarded."""
+        if statement.op == "E":
+            self._session.pending.pop()
+            self._send_extended(rule, statement)
+        else:
+            self._requests.send(messages.query(self._raising(rule)))
+        self.dialogue = self._until_failed(statement)
+
+    def afterwards(self, rule: Rule, statement: Statement, piece: Piece) -> None:
+        """Fail a statement that the server has executed; *piece* is the end of its reply."""
+        over = statement.ends_transaction or self._session.status != "T"
+        if piece.kind != READY:
+            self._in_the_middle(rule, statement)
+        elif over:
+            self._replies.send(_error(rule), piece.raw)
+        else:
+            self._session.pending.append(Statement("Q", "", "T", kind=""))
+            self._requests.send(messages.query(self._raising(rule)))
+
+    def _in_the_middle(self, rule: Rule, statement: Statement) -> None:
+        # The client has sent no Sync yet (but perhaps Flush), so the server would not fail a query apart.
+        if statement.ends_transaction:
+            self._replies.send(_error(rule))
+            self.dialogue = self._until_ready
+        else:
+            self._send_extended(rule, Statement("E", "", "T", kind=""))
+            self._requests.send(messages.message(b"H"))
+
+    def _send_extended(self, rule: Rule, statement: Statement) -> None:
+        self._requests.send(messages.extended(self._raising(rule), OUR_NAME))
+        self._session.pending.extend([*(Request(op, ours=True) for op in "CPB"), statement])
+        self._session.skip()
+
+    def _raising(self, rule: Rule) -> str:
+        return messages.raising(rule.sqlstate or "", rule.text, cockroach=self._session.cockroach)
+
+    def _until_failed(self, statement: Statement) -> Dialogue:
+        def listen(piece: Piece) -> bool:
+            if statement.answer is None or piece.kind != READY:
+                return False
+            self.dialogue = None
+            if not statement.ends_transaction or self._session.status != "E":
+                return False
+            self._roll_back()
+            return True
+
+        return listen
+
+    def _roll_back(self) -> None:
+        """End the failed transaction, as a COMMIT that fails does; the client hears only that it is over."""
+        self._session.pending.append(Statement("Q", "", "E", kind="", ours=True))
+        self._requests.send(messages.query("ROLLBACK"))
+        self.dialogue = self._until_ready
+
+    def _until_ready(self, piece: Piece) -> bool:
+        if piece.kind == READY:
+            self.dialogue = None
+            return False
+        return True
+
+
+def _error(rule: Rule) -> bytes:
+    return messages.error_response(rule.sqlstate or "", rule.text)

@@ -1,0 +1,74 @@
+"""Faults at exact moments of the conversation: the client sees one and the same error, and the truth is opposite."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from faults.pgwire.rules import (
+    Rule,
+    Where,
+    admin_shutdown,
+    ambiguous_result,
+    lost_ack,
+    lost_request,
+    serialization_failure,
+    serialization_failure_at_commit,
+    too_many_connections,
+)
+from faults.plan import Strike, at
+from lab.checks import doubted, met
+from lab.scenario import Scenario
+from lab.scenarios._parts import bank, right, sound, unnoticed
+
+
+def often(rule: Rule, probability: float, seed: int) -> Strike:
+    """Return a rule as a fault that strikes again and again, with a *probability* (0 to 1) drawn from *seed*."""
+    return Strike(replace(rule, times=0, probability=probability, seed=seed))
+
+
+slow = Rule("slow", "reply", "delay", Where(statement="COMMIT"), seconds=0.15)
+
+SCENARIOS = (
+    Scenario(
+        name="lost-acks",
+        title="some COMMITs are lost, and of others only the answer: both look the same",
+        workload=bank,
+        policy=right,
+        plan=(
+            at(0.1, often(lost_ack(), 0.08, 1), lasting=2.0),
+            at(0.1, often(lost_request(), 0.08, 2), lasting=2.0),
+            at(0.1, often(ambiguous_result(), 0.08, 3), lasting=2.0),
+        ),
+        expect=(*sound(bank), *unnoticed(), doubted(at_least=3)),
+    ),
+    Scenario(
+        name="conflicts",
+        title="serialization failures strike statements and COMMITs",
+        workload=bank,
+        policy=right,
+        plan=(
+            at(0.1, often(serialization_failure(), 0.03, 1), lasting=1.5),
+            at(0.1, often(serialization_failure_at_commit(), 0.08, 2), lasting=1.5),
+        ),
+        expect=(*sound(bank), *unnoticed(), met("40001", at_least=5)),
+    ),
+    Scenario(
+        name="shutdown",
+        title="sessions are terminated by an administrator, and new ones refused for a while",
+        workload=bank,
+        policy=right,
+        plan=(
+            at(0.1, Strike(replace(admin_shutdown(), times=12, skip=5, where=Where(sql="update|select"))), lasting=1.5),
+            at(0.1, Strike(replace(too_many_connections(), times=4)), lasting=1.5),
+        ),
+        expect=(*sound(bank), *unnoticed()),
+    ),
+    Scenario(
+        name="slow-commit",
+        title="the answer to every fifth COMMIT takes 150 ms",
+        workload=bank,
+        policy=right,
+        plan=(at(0.1, often(slow, 0.2, 1), lasting=1.5),),
+        expect=(*sound(bank), *unnoticed()),
+    ),
+)

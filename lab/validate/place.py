@@ -1,0 +1,127 @@
+"""A place of its own for each case: a gateway, a role and a schema, so that cases side by side never meet.
+
+Schemas matter: with SERIALIZABLE, two units that insert keys into one index page conflict for real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from faults.client import ControlClient, FiringInfo
+from faults.errors import ControlRefused
+from faults.pgwire.rules import Rule
+from lab.clusters._ports import free_port
+from lab.clusters.base import Cluster
+from lab.db import Address, Target
+
+SETTLING = 1.0
+"""Seconds that the server has to notice lost clients before their sessions are ended."""
+
+POLL = 0.02
+PORTS = 20
+"""Ports that are tried for a gateway."""
+
+TABLES = """
+CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{password}';
+CREATE SCHEMA {name};
+ALTER ROLE {name} SET search_path = {name};
+CREATE TABLE {name}.idempotency_keys (
+    key text CONSTRAINT pk_idempotency_keys PRIMARY KEY, created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE {name}.validate_ledger (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, unit text NOT NULL);
+CREATE TABLE {name}.validate_counter (name text PRIMARY KEY, value bigint NOT NULL);
+"""
+OPEN = text("SELECT count(*) FROM pg_stat_activity WHERE usename = :name AND state <> 'idle'")
+END = text("SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE usename = :name")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one case happens; *name* is that of its gateway, role and schema."""
+
+    name: str
+    cluster: Cluster
+    admin: AsyncEngine
+    listen: Address
+
+    @property
+    def control(self) -> ControlClient:
+        """The control API."""
+        return self.cluster.control
+
+    @property
+    def target(self) -> Target:
+        """The database as the policy under test reaches it."""
+        return replace(self.cluster.direct, addresses=(self.listen,), user=self.name)
+
+    async def arm(self, rule: Rule, number: int) -> None:
+        """Arm a rule for this place alone."""
+        where = replace(rule.where, proxy=self.name)
+        await self.control.arm(replace(rule, name=f"{self.name}-{number}-{rule.name}"[:200], where=where))
+
+    async def disarm(self) -> None:
+        """Take all rules of this place away."""
+        for rule in await self.control.rules():
+            if rule.name.startswith(f"{self.name}-"):
+                await self.control.disarm(rule.name)
+
+    async def firings(self) -> list[FiringInfo]:
+        """Return what the rules of this place did."""
+        return [firing for firing in await self.control.firings() if firing.proxy == self.name]
+
+    async def open_transactions(self) -> int:
+        """Return how many transactions stay open on the server, after it had time to notice lost clients."""
+        async with self.admin.connect() as connection:
+            for _ in range(int(SETTLING / POLL)):
+                count = await connection.scalar(OPEN, {"name": self.name})
+                if not count:
+                    break
+                await connection.rollback()  # else the view would be the same for the whole transaction
+                await asyncio.sleep(POLL)
+            return int(count or 0)
+
+    async def effects(self, units: Sequence[str]) -> dict[str, int]:
+        """End all sessions, so that nothing is in doubt any more; return how often each unit is in the database."""
+        count = text(f"SELECT unit, count(*) FROM {self.name}.validate_ledger WHERE unit IN :units GROUP BY unit")  # noqa: S608
+        async with self.admin.connect() as connection:
+            await connection.execute(END, {"name": self.name})
+            rows = await connection.execute(
+                count.bindparams(bindparam("units", expanding=True)), {"units": list(units)}
+            )
+            return {unit: int(found) for unit, found in rows}
+
+
+@contextlib.asynccontextmanager
+async def open_place(name: str, cluster: Cluster, admin: AsyncEngine, units: Sequence[str]) -> AsyncIterator[Place]:
+    """Make a place with a counter for each unit; take its gateway and sessions away at the end."""
+    async with admin.connect() as connection:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        rows = ", ".join(f"('{unit}', 0)" for unit in units)
+        insert = f"INSERT INTO {name}.validate_counter VALUES {rows}"  # noqa: S608 - the units' names are ours
+        await raw.execute(TABLES.format(name=name, password=cluster.direct.password) + insert)
+    place = Place(name, cluster, admin, await _gateway(name, cluster))
+    try:
+        yield place
+    finally:
+        await place.disarm()
+        await cluster.control.delete(name)
+
+
+async def _gateway(name: str, cluster: Cluster) -> Address:
+    upstream = str(cluster.direct.addresses[0])
+    for attempt in range(PORTS):
+        port = free_port()
+        try:
+            await cluster.control.create(name, f"127.0.0.1:{port}", upstream, protocol="postgresql")
+        except ControlRefused:
+            if attempt == PORTS - 1:
+                raise
+        else:
+            return Address("127.0.0.1", port)
+    raise AssertionError

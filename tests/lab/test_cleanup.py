@@ -1,0 +1,52 @@
+"""Several things at once end as one: nothing goes on behind, and one trouble is one error."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from lab.cleanup import all_of, together
+
+
+async def fail(error: Exception) -> None:
+    raise error
+
+
+async def test_an_error_waits_for_the_end_of_the_others() -> None:
+    ended: list[str] = []
+
+    async def slow() -> None:
+        await asyncio.sleep(0.05)
+        ended.append("slow")
+
+    with pytest.raises(OSError, match="first"):
+        await all_of(fail(OSError("first")), slow(), fail(ValueError("second")))
+
+    assert ended == ["slow"]
+
+
+async def test_one_task_that_fails_ends_the_others_and_is_heard_as_it_is() -> None:
+    ended: list[str] = []
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("slow")
+
+    async def both() -> None:
+        async with together() as tasks:
+            tasks.create_task(slow())
+            tasks.create_task(fail(OSError("no group")))
+
+    with pytest.raises(OSError, match="no group"):
+        await both()
+
+    assert ended == ["slow"]
+
+
+async def test_a_time_out_around_tasks_is_a_time_out() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01), together() as tasks:
+            tasks.create_task(asyncio.sleep(60))
