@@ -6,13 +6,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: run test check bench format clean
+.PHONY: run test test-slow check bench format clean
 
 run: $(STAMP)  ## a chaos run of every shipped scenario on the embedded cluster
 	$(BIN)/lab run $(ARGS)
 
 test: $(STAMP)  ## all tests; ARGS="-k name" chooses some
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
+
+test-slow: $(STAMP)  ## the tests that judge many policies in full (some minutes)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m slow $(ARGS)
 
 check: $(STAMP)  ## style and types
 	$(BIN)/ruff check .

@@ -71,7 +71,7 @@ def _stderr() -> TextIO | None:
 
 def progress_console() -> Console:
     """Return a console on standard error that cannot fail."""
-    return Console(file=cast("TextIO", Progress()), highlight=False)
+    return Console(file=cast("TextIO", Progress()), highlight=False, emoji=False)
 
 
 def unheard(error: OSError) -> Unheard:

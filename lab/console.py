@@ -20,7 +20,7 @@ EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}
 USAGE, UNABLE = 2, 4
 LARGEST_SEED = 2**32 - 1
 
-out = Answers(highlight=False)
+out = Answers(highlight=False, emoji=False)
 err = progress_console()
 
 

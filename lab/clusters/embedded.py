@@ -174,7 +174,9 @@ class EmbeddedCluster:
         if not self._nodes:
             raise Unhealthy("no node is healthy: the cluster was not started")
         if shutil.disk_usage(self._run.path).free < LEAST_FREE:
-            raise EnvironmentProblem(f"the disk of {self._run.path} is full", "free space or set LAB_STATE_DIR")
+            raise EnvironmentProblem(
+                f"the disk of {self._run.path} is full", "free space or set LAB_STATE_DIR to another disk"
+            )
         await all_of(*(self._answers(node, within) for node in self._nodes))
 
     async def _answers(self, node: Node, within: float) -> None:

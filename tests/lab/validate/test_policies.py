@@ -21,6 +21,7 @@ from lab.validate.policies.wrong import WRONG
 from lab.verdict import Verdict
 from tests.lab.conftest import _new_root
 
+pytestmark = pytest.mark.slow
 numbers = itertools.count()
 DEADLINE = 8.0
 """Seconds for wrong policies; good ones get the default."""

@@ -1,0 +1,72 @@
+"""The command line, its help and the README say the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from faults import plan
+from lab import checks
+from lab.cli import cli
+from lab.retry import RetryPolicy
+from lab.scenario import Scenario
+from lab.scenarios import SCENARIOS
+from lab.workloads.bank import Bank
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPTIONS = [(name, option) for name, command in cli.commands.items() for option in command.params]
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def help_of(*arguments: str) -> str:
+    context = click.Context(cli, info_name="lab", terminal_width=80)
+    command: click.Command = cli.commands[arguments[0]] if arguments else cli
+    return command.get_help(context)
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_a_command_has_help_and_its_place_in_the_readme(name: str) -> None:
+    assert cli.commands[name].help
+    table = README.partition("## Commands")[2].partition("\n## ")[0]
+    assert re.search(rf"`lab {name}\b", table), f"README.md, Commands: lab {name} is missing"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [option for _, option in OPTIONS if isinstance(option, click.Option)],
+    ids=[f"{name} {option.opts[0]}" for name, option in OPTIONS if isinstance(option, click.Option)],
+)
+def test_an_option_has_help(option: click.Option) -> None:
+    assert option.help
+
+
+def test_the_list_of_commands_says_whole_sentences_in_80_columns() -> None:
+    commands = help_of().partition("Commands:")[2]
+    assert "..." not in commands
+    assert max(map(len, help_of().splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", re.findall(r"`lab (\w+)", README))
+def test_the_readme_names_commands_that_exist(command: str) -> None:
+    assert command in cli.commands
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_leads_somewhere(page: Path) -> None:
+    missing = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_the_scenario_in_the_readme_is_the_shipped_one() -> None:
+    shown = re.search(r"```python\n(Scenario\(.*?)```", README, re.DOTALL)
+    assert shown is not None
+    names = {name: vars(module)[name] for module in (plan, checks) for name in vars(module) if name[0] != "_"}
+    scenario = eval(shown[1], {**names, "Scenario": Scenario, "Bank": Bank, "RetryPolicy": RetryPolicy})  # noqa: S307
+    shipped = SCENARIOS[scenario.name]
+    assert (scenario.title, scenario.plan, scenario.workload) == (shipped.title, shipped.plan, shipped.workload)
+    assert {check.says for check in scenario.expect} <= {check.says for check in shipped.expect}
