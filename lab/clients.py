@@ -18,7 +18,7 @@ from lab.history import GIVEN_UP, Json, Outcome
 from lab.journal import Completed, Invoked
 from lab.observer import Observer
 from lab.recorder import Recorder
-from lab.retry import AlreadyApplied, Observation, OutcomeUnknown, Policy, RetryPolicy, sqlstate
+from lab.retry import AlreadyApplied, Backoff, Observation, OutcomeUnknown, Policy, RetryPolicy, sqlstate
 from lab.scenario import Scenario
 from lab.workloads.base import Perform, Request
 
@@ -27,6 +27,10 @@ MOST_ERRORS = 50
 
 LETTING_GO = 5.0
 """Seconds that operations have to end once they were cancelled; cleaning up is part of it."""
+
+
+READING = RetryPolicy(attempts=40, backoff=Backoff(0.01, 0.3), later=Backoff(0.05, 0.5), repeatable=True)
+"""How reads are retried, whatever policy is under test: they are the lab's own observations."""
 
 
 class CountedSessions(async_sessionmaker[AsyncSession]):
@@ -95,7 +99,7 @@ class Clients:
         policy = self._scenario.policy
         client = _Client(number, Random(f"{seed}/client/{number}"), CountedSessions(engine), policy, policy)
         client.policy = _tuned(policy, client, seed)
-        client.reading = _tuned(RetryPolicy(repeatable=True), client, seed)
+        client.reading = _tuned(READING, client, seed)
         return client
 
     @contextlib.contextmanager
