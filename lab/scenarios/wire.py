@@ -15,15 +15,19 @@ from faults.pgwire.rules import (
     serialization_failure_at_commit,
     too_many_connections,
 )
-from faults.plan import Strike, at
+from faults.plan import Step, Strike, at
 from lab.checks import doubted, met
 from lab.scenario import Scenario
 from lab.scenarios._parts import bank, right, sound, unnoticed
 
 
-def often(rule: Rule, probability: float, seed: int) -> Strike:
-    """Return a rule as a fault that strikes again and again, with a *probability* (0 to 1) drawn from *seed*."""
-    return Strike(replace(rule, times=0, probability=probability, seed=seed))
+def often(rule: Rule, probability: float, seed: int, *, lasting: float) -> tuple[Step, Step]:
+    """Let a rule strike once for certain, and then again and again with a *probability* (0 to 1) drawn from *seed*.
+
+    The draws alone could be too late for a slow machine, which has few statements to draw for in *lasting* seconds.
+    """
+    drawn = replace(rule, times=0, probability=probability, seed=seed)
+    return at(0.1, Strike(replace(rule, times=1)), lasting=lasting), at(0.1, Strike(drawn), lasting=lasting)
 
 
 slow = Rule("slow", "reply", "delay", Where(statement="COMMIT"), seconds=0.15)
@@ -35,9 +39,9 @@ SCENARIOS = (
         workload=bank,
         policy=right,
         plan=(
-            at(0.1, often(lost_ack(), 0.08, 1), lasting=2.0),
-            at(0.1, often(lost_request(), 0.08, 2), lasting=2.0),
-            at(0.1, often(ambiguous_result(), 0.08, 3), lasting=2.0),
+            *often(lost_ack(), 0.08, 1, lasting=2.0),
+            *often(lost_request(), 0.08, 2, lasting=2.0),
+            *often(ambiguous_result(), 0.08, 3, lasting=2.0),
         ),
         expect=(*sound(bank), *unnoticed(), doubted(at_least=3)),
     ),
@@ -47,8 +51,8 @@ SCENARIOS = (
         workload=bank,
         policy=right,
         plan=(
-            at(0.1, often(serialization_failure(), 0.03, 1), lasting=1.5),
-            at(0.1, often(serialization_failure_at_commit(), 0.08, 2), lasting=1.5),
+            *often(serialization_failure(), 0.03, 1, lasting=1.5),
+            *often(serialization_failure_at_commit(), 0.08, 2, lasting=1.5),
         ),
         expect=(*sound(bank), *unnoticed(), met("40001", at_least=5)),
     ),
@@ -68,7 +72,7 @@ SCENARIOS = (
         title="the answer to every fifth COMMIT takes 150 ms",
         workload=bank,
         policy=right,
-        plan=(at(0.1, often(slow, 0.2, 1), lasting=1.5),),
+        plan=(*often(slow, 0.2, 1, lasting=1.5),),
         expect=(*sound(bank), *unnoticed()),
     ),
 )

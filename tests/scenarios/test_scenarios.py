@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.plan import Bend, Plan
+from faults.plan import Bend, Plan, Strike
 from lab.clusters.base import Cluster
 from lab.journal import read_journal
 from lab.retry import Policy, RetryPolicy, wrong
@@ -36,6 +36,14 @@ async def test_a_scenario_passes_with_the_right_policy(name: str, cluster: Clust
     result = await run_scenario(scenario, cluster, seed=seed, journal=journal)
 
     assert result.verdict is Verdict.PASS, explain(result)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_no_fault_is_left_to_chance_alone(name: str) -> None:
+    strikes = [step.fault for step in SCENARIOS[name].plan if isinstance(step.fault, Strike)]
+    certain = {str(strike) for strike in strikes if strike.rule.probability == 1}
+
+    assert {str(strike) for strike in strikes} == certain, "a slow machine may see no statement that the draw strikes"
 
 
 @dataclass(frozen=True, slots=True)
