@@ -10,13 +10,21 @@ from typing import ClassVar, TypeAlias
 from faults.errors import MalformedPlan
 from faults.kinds import (
     EVERY_NODE,
+    LEASEHOLDER,
     ONE_NODE,
     SERVER,
     Bend,
+    BendLinks,
     Crash,
     Cut,
+    Disconnect,
     Down,
+    Drain,
     Fault,
+    Isolate,
+    Kill,
+    Pause,
+    RollingRestart,
     Strike,
     fault_from_json,
     fault_to_json,
@@ -25,17 +33,25 @@ from faults.reading import field_of, mapping_of, only
 
 __all__ = [
     "EVERY_NODE",
+    "LEASEHOLDER",
     "ONE_NODE",
     "SERVER",
     "After",
     "At",
     "BeforeCommit",
     "Bend",
+    "BendLinks",
     "Crash",
     "Cut",
+    "Disconnect",
     "Down",
+    "Drain",
     "Fault",
+    "Isolate",
+    "Kill",
+    "Pause",
     "Plan",
+    "RollingRestart",
     "Step",
     "Strike",
     "after",
@@ -123,6 +139,8 @@ class Plan:
     def resolve(self, nodes: Sequence[str]) -> Plan:
         """Return the plan with every draw made: a node for ONE_NODE, a number for each range. Pure.
 
+        LEASEHOLDER stays: which node that is depends on the moment when the fault is armed.
+
         Raises MalformedPlan if a step names a node that is not among *nodes*.
         """
         random = random_module.Random(f"{self.seed}/plan")
@@ -174,7 +192,7 @@ def targets(fault: Fault, nodes: Sequence[str]) -> list[str]:
 def _resolve(step: Step, nodes: Sequence[str], random: random_module.Random) -> Step:
     trigger = At(_draw(step.trigger.seconds, random)) if isinstance(step.trigger, At) else step.trigger
     fault = replace(step.fault, on=random.choice(nodes)) if step.fault.on == ONE_NODE else step.fault
-    if fault.on not in (*nodes, EVERY_NODE) and not (isinstance(fault, Crash) and fault.on == SERVER):
+    if fault.on not in (*nodes, EVERY_NODE, LEASEHOLDER) and not (isinstance(fault, Crash) and fault.on == SERVER):
         raise MalformedPlan(f"'{step}': no node '{fault.on}', there are {', '.join(nodes)}")
     return Step(trigger, fault, _draw(step.lasting, random))
 

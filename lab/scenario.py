@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from faults.plan import Step
-from lab.clusters.base import NEEDS, Capability
+from lab.clusters.base import Capability, needs_of
 from lab.db.drivers import Driver
 from lab.retry import Policy
 from lab.verdict import Check
@@ -23,6 +23,7 @@ class EngineSettings:
     connect_timeout: float = 1.0
     command_timeout: float = 2.0
     statement_timeout: float | None = 2.0
+    pool_recycle: float = 300.0
 
     def arguments(self) -> dict[str, Any]:
         """Return the settings as keyword arguments of `application_engine`."""
@@ -51,11 +52,12 @@ class Scenario:
     settle: float = 5.0
     drain: float = 5.0
     patience: float = 30.0
+    also_needs: frozenset[Capability] = frozenset()
 
     @property
     def needs(self) -> frozenset[Capability]:
-        """What the cluster must be able to do, as the plan's faults have it."""
-        return frozenset(NEEDS[type(step.fault)] for step in self.plan)
+        """What the cluster must be able to do: as the plan's faults have it, and *also_needs*."""
+        return needs_of(step.fault for step in self.plan) | self.also_needs
 
     @property
     def policy_name(self) -> str:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from lab.cleanup import to_its_end
 from lab.clusters.base import Cluster
 from lab.suite import START, STOP, open_cluster
+
+# How fast examples are drawn says something about the machine, and nothing about what is tested.
+hypothesis.settings.register_profile("lab", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("lab")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,8 +7,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from faults.client import ControlClient
-from faults.plan import Bend, Crash, Cut, Down, Fault, Strike
+from faults.client import ControlClient, EvidenceInfo
+from faults.node import DisconnectsNodes, DrainsNodes, KillsNodes, PausesNodes
+from faults.plan import (
+    LEASEHOLDER,
+    Bend,
+    BendLinks,
+    Crash,
+    Cut,
+    Disconnect,
+    Down,
+    Drain,
+    Fault,
+    Isolate,
+    Kill,
+    Pause,
+    RollingRestart,
+    Strike,
+)
+from faults.topology import LinkName
+from faults.toxics import Toxic
 from lab.db.target import Address, Target
 from lab.errors import NotCapable
 
@@ -27,6 +45,27 @@ class Capability(enum.StrEnum):
 
     SERVER_CRASH = "server crash"
     """Killing the database server without warning, and starting it again."""
+
+    NODE_KILL = "node kill"
+    """Killing one node of several without warning, and starting it again."""
+
+    NODE_PAUSE = "node pause"
+    """Stopping a node in its tracks, and letting it go on."""
+
+    NODE_DRAIN = "node drain"
+    """Taking a node out of service in an orderly way, and starting it again."""
+
+    NODE_DISCONNECT = "node disconnect"
+    """Taking a node off its network, and putting it back."""
+
+    NODE_LINKS = "node links"
+    """Cutting and bending the links between nodes, each direction by itself."""
+
+    LEASES = "leases"
+    """Finding the node that serves the workload's rows: a database whose rows live on several nodes."""
+
+    FORCED_RETRIES = "forced retries"
+    """Transactions can ask the database itself for a serialization failure (CockroachDB's force_retry)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +106,10 @@ class Cluster(Protocol):
     @property
     def control(self) -> ControlClient:
         """The control API of the proxies."""
+
+    @property
+    def heals_within(self) -> float:
+        """Seconds within which `heal` and `healthy` bring it back from the worst."""
 
     async def start(self, within: float) -> None:
         """Come up, ready for queries; raise EnvironmentProblem if this machine cannot."""
@@ -109,18 +152,84 @@ class CrashesServer(Protocol):
         """Start it again at the same address and return when it takes queries."""
 
 
+@runtime_checkable
+class HasLinks(Protocol):
+    """Capability NODE_LINKS."""
+
+    async def bend_link(self, link: LinkName, toxic: Toxic, name: str) -> None:
+        """Put a toxic called *name* on what the link's source sends."""
+
+    async def straighten_link(self, link: LinkName, name: str) -> None:
+        """Take the toxic away."""
+
+    async def cut_link(self, link: LinkName) -> None:
+        """Cut what runs through the link, and refuse what comes, until `join_link`."""
+
+    async def join_link(self, link: LinkName) -> None:
+        """Let the link work again."""
+
+    async def link_evidence(self, link: LinkName, name: str) -> list[EvidenceInfo]:
+        """Return what the toxic called *name*, or the latest cut ("down"), did to the link's connections."""
+
+
+@runtime_checkable
+class HoldsLeases(Protocol):
+    """Capability LEASES."""
+
+    async def leaseholder(self) -> str:
+        """Return the node that holds most leases of the workload's tables; raise Unhealthy if nobody can tell."""
+
+    async def replicated(self, within: float) -> None:
+        """Return once every range of the workload's tables has a replica on each node; Unhealthy if that fails."""
+
+
+NODE_PROTOCOLS: dict[Capability, type] = {
+    Capability.GATEWAY_LOSS: LosesGateways,
+    Capability.SERVER_CRASH: CrashesServer,
+    Capability.NODE_KILL: KillsNodes,
+    Capability.NODE_PAUSE: PausesNodes,
+    Capability.NODE_DRAIN: DrainsNodes,
+    Capability.NODE_DISCONNECT: DisconnectsNodes,
+    Capability.NODE_LINKS: HasLinks,
+    Capability.LEASES: HoldsLeases,
+}
+"""The methods behind each capability that has some."""
+
 NEEDS: dict[type[Fault], Capability] = {
     Bend: Capability.TOXICS,
     Cut: Capability.TOXICS,
     Down: Capability.GATEWAY_LOSS,
     Crash: Capability.SERVER_CRASH,
     Strike: Capability.WIRE_RULES,
+    Kill: Capability.NODE_KILL,
+    Pause: Capability.NODE_PAUSE,
+    Drain: Capability.NODE_DRAIN,
+    RollingRestart: Capability.NODE_DRAIN,
+    Disconnect: Capability.NODE_DISCONNECT,
+    Isolate: Capability.NODE_LINKS,
+    BendLinks: Capability.NODE_LINKS,
 }
-"""What each fault needs of a cluster."""
+"""What each kind of fault needs of a cluster."""
+
+HURTS_NODES = frozenset({*NODE_PROTOCOLS} - {Capability.GATEWAY_LOSS, Capability.SERVER_CRASH})
+"""Capabilities of which a scenario makes sense only once the data is on every node."""
+
+
+def needs_of(faults: Iterable[Fault]) -> frozenset[Capability]:
+    """Return what a cluster must be able to do for these faults."""
+    needed = set()
+    for fault in faults:
+        needed |= {NEEDS[type(fault)]} | ({Capability.LEASES} if fault.on == LEASEHOLDER else set())
+    return frozenset(needed)
+
+
+def missing_of(cluster: Cluster, needed: Iterable[Capability]) -> list[str]:
+    """Return the names of what *cluster* lacks of what is needed, in order."""
+    return sorted(set(needed) - cluster.capabilities)
 
 
 def require(cluster: Cluster, needed: Iterable[Capability], what: str) -> None:
     """Raise NotCapable, naming all that is missing, unless *cluster* has every needed capability."""
-    missing = sorted(set(needed) - cluster.capabilities)
+    missing = missing_of(cluster, needed)
     if missing:
         raise NotCapable(f"{what} needs {', '.join(missing)}, which the cluster '{cluster.name}' does not have")

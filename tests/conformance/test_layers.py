@@ -18,7 +18,7 @@ MODULES = {
 }
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("faults", "faults.errors", "faults.chunk", "faults.evidence", "faults.reading"),
+    ("faults", "faults.errors", "faults.chunk", "faults.evidence", "faults.reading", "faults.node", "faults.topology"),
     ("faults.pgwire", "faults.pgwire.*"),
     ("faults.address", "faults.rulebook", "faults.rule_api", "faults.stage"),
     ("faults.toxics", "faults.toxics.*"),
@@ -41,7 +41,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lab.clusters", "lab.clusters.*", "lab.workloads", "lab.workloads.*"),
     ("lab.scenario",),
     ("lab.scenarios", "lab.scenarios.*", "lab.clients"),
-    ("lab.injector", "lab.replay"),
+    ("lab.arming", "lab.replay"),
+    ("lab.injector",),
     ("lab.runner",),
     ("lab.suite",),
     ("lab.standing", "lab.doctor", "lab.report", "lab.report.*", "lab.loading"),

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from faults import topology
 from faults.errors import FaultError, MalformedPlan
 from faults.plan import (
     EVERY_NODE,
+    LEASEHOLDER,
     LONGEST,
     ONE_NODE,
     SERVER,
@@ -20,10 +22,17 @@ from faults.plan import (
     At,
     BeforeCommit,
     Bend,
+    BendLinks,
     Crash,
     Cut,
+    Disconnect,
     Down,
+    Drain,
+    Isolate,
+    Kill,
+    Pause,
     Plan,
+    RollingRestart,
     Step,
     after,
     at,
@@ -48,7 +57,8 @@ BOUNDS: dict[str, dict[str, int]] = {
 
 SECONDS = st.floats(0, 1000).map(partial(round, ndigits=3)) | st.sampled_from([0.0, LONGEST])
 MOMENTS = SECONDS | st.lists(SECONDS, min_size=2, max_size=2).map(lambda pair: (min(pair), max(pair)))
-PLACES = st.sampled_from([*NODES, ONE_NODE, EVERY_NODE])
+PLACES = st.sampled_from([*NODES, ONE_NODE, EVERY_NODE, LEASEHOLDER])
+DIRECTIONS = st.sampled_from(topology.DIRECTIONS)
 
 
 @st.composite
@@ -64,12 +74,32 @@ FAULTS = (
     | st.builds(Down, PLACES)
     | st.builds(Cut, PLACES)
     | st.builds(Crash, PLACES | st.just(SERVER))
+    | st.sampled_from([Kill, Pause, Drain, RollingRestart, Disconnect]).flatmap(lambda kind: st.builds(kind, PLACES))
+    | st.builds(Isolate, PLACES, DIRECTIONS)
+    | st.builds(BendLinks, toxics(), PLACES, DIRECTIONS)
 )
 TRIGGERS = (
     st.builds(At, MOMENTS) | st.builds(After, st.integers(0, 10**6)) | st.builds(BeforeCommit, st.integers(1, 999))
 )
 STEPS = st.builds(Step, TRIGGERS, FAULTS, MOMENTS)
 PLANS = st.builds(Plan, st.lists(STEPS, max_size=5).map(tuple), st.integers(-(2**63), 2**63))
+
+
+def test_a_link_is_named_by_both_its_ends_and_each_direction_has_its_own() -> None:
+    names = [str(link) for link in topology.links_between(["n1", "n2", "n3"])]
+    assert names == ["n1-to-n2", "n1-to-n3", "n2-to-n1", "n2-to-n3", "n3-to-n1", "n3-to-n2"]
+    assert [str(link) for link in topology.links_of("n2", ["n1", "n2", "n3"], "to")] == ["n1-to-n2", "n3-to-n2"]
+    assert [str(link) for link in topology.links_of("n2", ["n1", "n2", "n3"], "from")] == ["n2-to-n1", "n2-to-n3"]
+    assert len(list(topology.links_of("n2", ["n1", "n2", "n3"], "both"))) == 4
+
+
+@pytest.mark.parametrize("kind", ["isolate", "bend_links"])
+def test_a_direction_that_is_none_is_refused_with_the_choices(kind: str) -> None:
+    fault = {"kind": kind, "direction": "up", "toxic": {"type": "noop"}}
+    if kind == "isolate":
+        del fault["toxic"]
+    with pytest.raises(MalformedPlan, match="direction must be one of both, to, from"):
+        Plan.from_json({"steps": [{"at": 1, "fault": fault}]})
 
 
 def test_every_toxic_is_tried_here() -> None:
