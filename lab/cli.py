@@ -21,7 +21,7 @@ from faults.plan import Plan
 from lab import doctor as doctor_module
 from lab import standing
 from lab._streams import Unheard, prepare_streams
-from lab.clusters import CLUSTERS
+from lab.clusters import CLUSTERS, ClusterChoice
 from lab.commands.atlas import atlas
 from lab.commands.explore import explore
 from lab.commands.validate import validate
@@ -90,7 +90,7 @@ def cli() -> None:
 )
 def run(
     scenarios: tuple[str, ...],
-    cluster: str,
+    cluster: ClusterChoice,
     seed: int | None,
     as_json: bool,
     report: Path | None,
@@ -152,7 +152,7 @@ def replay(journals: tuple[Path, ...], as_json: bool) -> int:
     "--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True, help="decides the proxies' draws"
 )
 @json_option
-def up(cluster: str, seed: int, as_json: bool) -> int:
+def up(cluster: ClusterChoice, seed: int, as_json: bool) -> int:
     """Start a cluster that stays, and print how to reach it."""
     name, description = finish(standing.bring_up(cluster, seed=seed))
     if as_json:

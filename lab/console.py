@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from lab._streams import Answers, progress_console, unheard
+from lab.clusters import ClusterChoice
 from lab.verdict import Verdict
 
 T = TypeVar("T")
@@ -34,9 +37,19 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
-cluster_option = click.option(
-    "--cluster", default="embedded", show_default=True, help="which cluster to use; see lab list"
-)
+def cluster_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options that choose a cluster; it gets them as one `ClusterChoice` called *cluster*."""
+
+    @click.option("--cluster", default="embedded", show_default=True, help="which cluster to use; see lab list")
+    @click.option("--binary", type=FilePath(path_type=Path), help="cockroach binary of the cluster local")
+    @click.option("--dsn", "dsns", multiple=True, help="address of the cluster external; once for each node")
+    @functools.wraps(command)
+    def with_choice(*, cluster: str, binary: Path | None, dsns: tuple[str, ...], **others: Any) -> int:
+        return command(cluster=ClusterChoice(cluster, binary, dsns), **others)
+
+    return with_choice
+
+
 seed_option = click.option(
     "--seed", type=click.IntRange(0, LARGEST_SEED), help="decides every draw; one is drawn and told if absent"
 )

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import cast
 
 import asyncpg
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.pool import QueuePool
@@ -23,7 +22,8 @@ from faults.plan import Plan
 from lab.checks import faults_fired
 from lab.cleanup import to_its_end, together
 from lab.clients import Clients
-from lab.clusters.base import Cluster, require
+from lab.clusters.base import HURTS_NODES, Cluster, HoldsLeases, require
+from lab.db.dialects import open_transactions
 from lab.db.engine import application_engine
 from lab.errors import Unhealthy
 from lab.history import Final, History, Json
@@ -36,12 +36,6 @@ from lab.verdict import Finding, Verdict, merge
 
 WARM_UP = 10.0
 """Seconds that all clients together have to be served for the first time."""
-
-HEALTH = 15.0
-"""Seconds that the cluster has to be healthy after everything was healed."""
-
-HEAL = 15.0
-"""Seconds that healing itself may take."""
 
 QUIET = 2.0
 """Seconds that the server has to notice that the last sessions are gone."""
@@ -142,10 +136,13 @@ class _Run:
 
     async def _prepare(self) -> None:
         self._enter("setting up")
-        await self._cluster.heal(HEAL)
-        await self._cluster.healthy(HEALTH)
+        await self._cluster.heal(self._cluster.heals_within)
+        await self._cluster.healthy(self._cluster.heals_within)
         async with _engine_for_the_lab(self._cluster) as engine:
             await self._scenario.workload.set_up(engine)
+        if isinstance(self._cluster, HoldsLeases) and self._scenario.needs & HURTS_NODES:
+            self._enter("waiting for replicas")
+            await self._cluster.replicated(self._cluster.heals_within)
 
     async def _strike(self) -> None:
         engine = application_engine(
@@ -180,7 +177,7 @@ class _Run:
         healed = self.recorder.now()
         self._enter("recovering")
         await self._heal()
-        await self._cluster.healthy(HEALTH)
+        await self._cluster.healthy(self._cluster.heals_within)
         if not self._plan.steps:
             return
         with contextlib.suppress(TimeoutError):  # the checks will say who was not served
@@ -212,7 +209,7 @@ class _Run:
         return findings
 
     async def _heal(self) -> None:
-        await self._cluster.heal(HEAL)
+        await self._cluster.heal(self._cluster.heals_within)
 
     def _enter(self, phase: str) -> None:
         self.recorder.record(Phase(phase, self.recorder.now()))
@@ -237,13 +234,9 @@ def _in_words(error: BaseException) -> str:
 
 async def _sessions_left(engine: AsyncEngine) -> int:
     """Count application sessions in an open transaction, once they have had time to end."""
-    query = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name AND state LIKE 'idle in transaction%'"
-    )
     deadline = time.monotonic() + QUIET
     while True:  # each look is bounded by the engine
-        async with engine.connect() as connection:
-            count = int((await connection.execute(query, {"name": f"{APPLICATION}-%"})).scalar_one())
+        count = await open_transactions(engine, f"{APPLICATION}-")
         if not count or time.monotonic() > deadline:
             return count
         await asyncio.sleep(QUIET / 20)

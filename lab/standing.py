@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lab.cleanup import to_its_end
-from lab.clusters import make_cluster
+from lab.clusters import ClusterChoice, make_cluster
 from lab.clusters.base import Cluster
 from lab.db.target import Target
 from lab.errors import UsageError, unknown_name
@@ -13,12 +13,12 @@ from lab.state import JSON, RunFolder, RunInfo, claim, survey, sweep
 from lab.suite import START, STOP
 
 
-async def bring_up(name: str, *, seed: int) -> tuple[str, dict[str, JSON]]:
+async def bring_up(choice: str | ClusterChoice, *, seed: int) -> tuple[str, dict[str, JSON]]:
     """Start a cluster that outlives this process; return its id and its description (addresses, credentials)."""
     sweep()
     run = RunFolder.create("up")
     try:
-        cluster = make_cluster(name, run, seed=seed, detached=True)
+        cluster = make_cluster(choice, run, seed=seed, detached=True)
         try:
             await cluster.start(START)
             await cluster.healthy(START)

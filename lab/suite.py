@@ -10,7 +10,7 @@ from typing import Protocol
 
 from faults.plan import Plan
 from lab.cleanup import to_its_end
-from lab.clusters import make_cluster
+from lab.clusters import ClusterChoice, make_cluster
 from lab.clusters.base import Cluster, require
 from lab.errors import EnvironmentProblem
 from lab.observer import Nobody, Observer
@@ -64,7 +64,7 @@ class Suite:
 async def run_suite(
     scenarios: Sequence[Scenario],
     *,
-    cluster: str = "embedded",
+    cluster: str | ClusterChoice = "embedded",
     seed: int,
     report: Path | None = None,
     plan: Plan | None = None,
@@ -96,7 +96,7 @@ async def run_suite(
             result = await run_scenario(scenario, made, seed=seed, journal=journal, plan=plan, observer=listener)
             listener.scenario_ends(result)
             results.append(result)
-        return Suite(cluster, made.about, seed, tuple(results))
+        return Suite(made.name, made.about, seed, tuple(results))
 
 
 def make_folder(report: Path) -> None:
@@ -107,12 +107,12 @@ def make_folder(report: Path) -> None:
         raise EnvironmentProblem(f"cannot write {report}: {error.strerror}", "name another with --report") from error
 
 
-def open_cluster(name: str, seed: int) -> tuple[RunFolder, Cluster]:
+def open_cluster(choice: str | ClusterChoice, seed: int) -> tuple[RunFolder, Cluster]:
     """Remove what dead runs have left, and return a new run folder with a cluster in it that is not started yet."""
     sweep()
     run = RunFolder.create("run")
     try:
-        return run, make_cluster(name, run, seed=seed)
+        return run, make_cluster(choice, run, seed=seed)
     except BaseException:
         run.remove(STOP)
         raise

@@ -11,6 +11,7 @@ from lab.atlas.cells import all_cells
 from lab.atlas.measure import measure
 from lab.atlas.render import Atlas
 from lab.cleanup import to_its_end
+from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
 from lab.errors import UsageError
 from lab.suite import START, STOP, open_cluster
@@ -22,7 +23,9 @@ def silent(_total: int) -> None:
     """Hear of progress, and tell nobody."""
 
 
-async def run_atlas(*, cluster: str = "embedded", seed: int = 0, tell: Callable[[int], object] = silent) -> Atlas:
+async def run_atlas(
+    *, cluster: str | ClusterChoice = "embedded", seed: int = 0, tell: Callable[[int], object] = silent
+) -> Atlas:
     """Start a cluster, measure every cell, and end it. *tell* hears the number of cells once for each that is done.
 
     Raises UsageError for an unknown cluster, EnvironmentProblem if this machine cannot run it.

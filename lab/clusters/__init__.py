@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from lab.clusters.base import Cluster
+from lab.clusters.choice import ClusterChoice
 from lab.clusters.embedded import EmbeddedCluster
-from lab.errors import unknown_name
+from lab.clusters.local import LocalCluster
+from lab.errors import UsageError, unknown_name
 from lab.state import RunFolder
 
-CLUSTERS: dict[str, Callable[..., Cluster]] = {"embedded": EmbeddedCluster}
+__all__ = ["CLUSTERS", "ClusterChoice", "Kind", "make_cluster"]
 
 
-def make_cluster(name: str, run: RunFolder, *, seed: int, detached: bool = False) -> Cluster:
+class Kind(NamedTuple):
+    """How a cluster is made, and which options of a `ClusterChoice` it takes."""
+
+    make: Callable[..., Cluster]
+    options: frozenset[str] = frozenset()
+
+
+CLUSTERS: dict[str, Kind] = {
+    "embedded": Kind(EmbeddedCluster),
+    "local": Kind(LocalCluster, frozenset({"binary"})),
+}
+
+FLAGS = {"binary": "--binary", "dsns": "--dsn"}
+"""How users name the options of a `ClusterChoice`."""
+
+
+def make_cluster(choice: str | ClusterChoice, run: RunFolder, *, seed: int, detached: bool = False) -> Cluster:
     """Return the cluster of that name, not started; a *detached* one outlives this process.
 
-    Raises UsageError with the nearest names if there is none.
+    Raises UsageError with the nearest names if there is none, and for an option that it does not take;
+    EnvironmentProblem if this machine lacks what it needs.
     """
-    if name not in CLUSTERS:
-        raise unknown_name("cluster", name, CLUSTERS)
-    return CLUSTERS[name](run, seed=seed, detached=detached)
+    if isinstance(choice, str):
+        choice = ClusterChoice(choice)
+    if choice.name not in CLUSTERS:
+        raise unknown_name("cluster", choice.name, CLUSTERS)
+    kind = CLUSTERS[choice.name]
+    for option in choice.given():
+        if option not in kind.options:
+            takers = " and ".join(f"'{name}'" for name, other in CLUSTERS.items() if option in other.options)
+            raise UsageError(f"{FLAGS[option]} is for the cluster {takers}, not for '{choice.name}'")
+    return kind.make(run, seed=seed, detached=detached, **choice.given())

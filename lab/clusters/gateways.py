@@ -114,7 +114,7 @@ async def answers(target: Target, name: str, address: Address, within: float) ->
             while True:
                 try:
                     async with session(target, address) as connection:
-                        await connection.fetchval("SELECT 1")
+                        await connection.fetch("SELECT 1")
                         return
                 except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                     problem = error
@@ -125,7 +125,9 @@ async def answers(target: Target, name: str, address: Address, within: float) ->
 
 
 @contextlib.asynccontextmanager
-async def session(target: Target, address: Address, timeout: float = PROBE_TIMEOUT) -> AsyncIterator[Any]:
+async def session(
+    target: Target, address: Address, timeout: float = PROBE_TIMEOUT, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Any]:
     """Yield an asyncpg connection of the lab's own, whose every step is bounded by *timeout* seconds."""
     connection = await asyncpg.connect(
         host=address.host,
@@ -136,7 +138,7 @@ async def session(target: Target, address: Address, timeout: float = PROBE_TIMEO
         timeout=timeout,
         command_timeout=timeout,
         ssl=target.tls,
-        server_settings={"application_name": ADMIN},
+        server_settings={"application_name": ADMIN, **(settings or {})},
     )
     try:
         yield connection

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from lab.atlas import Atlas, judge, run_atlas, to_json, to_markdown
+from lab.clusters import ClusterChoice
 from lab.commands._bar import counting
 from lab.console import EXIT, FilePath, cluster_option, err, finish, json_option, out, print_json
 from lab.errors import EnvironmentProblem
@@ -16,7 +17,7 @@ from lab.errors import EnvironmentProblem
 @cluster_option
 @json_option
 @click.option("--write", type=FilePath(dir_okay=False, path_type=Path), help="write the Markdown page to this file")
-def atlas(cluster: str, as_json: bool, write: Path | None) -> int:
+def atlas(cluster: ClusterChoice, as_json: bool, write: Path | None) -> int:
     """Measure fault x moment x driver: what the application sees, what was true, and what may be done.
 
     Prints the Markdown page, unless --json or --write asks for something else. Fails if a decision of the lab's own

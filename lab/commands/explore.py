@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lab.atlas.cells import DRIVERS
+from lab.clusters import ClusterChoice
 from lab.commands._bar import counting
 from lab.console import EXIT, cluster_option, err, finish, json_option, out, print_json
 from lab.db.drivers import Driver
@@ -42,7 +43,7 @@ def explore(
     driver: Driver,
     slow: bool,
     within: float,
-    cluster: str,
+    cluster: ClusterChoice,
     as_json: bool,
 ) -> int:
     """Run the operation MODULE:UNIT once for each moment of the wire and each fault, and judge what it says.
@@ -73,10 +74,12 @@ def explore(
     return EXIT[verdict_of(found)]
 
 
-def _options(setup: str | None, unknown: tuple[str, ...], driver: str, within: float, cluster: str) -> tuple[str, ...]:
+def _options(
+    setup: str | None, unknown: tuple[str, ...], driver: str, within: float, cluster: ClusterChoice
+) -> tuple[str, ...]:
     """Return the options that a repetition needs: those that are not what they are by default."""
     given = [("--setup", setup), *(("--unknown", name) for name in unknown)]
     given += [("--driver", driver if driver != "asyncpg" else None)]
     given += [("--within", f"{within:g}" if within != 30.0 else None)]
-    given += [("--cluster", cluster if cluster != "embedded" else None)]
-    return tuple(word for name, value in given if value is not None for word in (name, value))
+    words = (word for name, value in given if value is not None for word in (name, value))
+    return (*words, *cluster.arguments())

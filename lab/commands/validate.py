@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lab.clusters import ClusterChoice
 from lab.console import EXIT, LARGEST_SEED, FilePath, cluster_option, err, finish, json_option, out, print_json
 from lab.errors import EnvironmentProblem
 from lab.validate import CaseResult, load_policy, to_json
@@ -39,7 +40,7 @@ from lab.validate.runner import DEADLINE
 @click.option("--verbose", "-v", is_flag=True, help="print a line for every case, not only for those that do not pass")
 def validate(
     policy: str,
-    cluster: str,
+    cluster: ClusterChoice,
     seed: int,
     as_json: bool,
     deadline: float,

@@ -23,13 +23,15 @@ class Bounds:
     """How long a connection may take, in seconds.
 
     *command*: the client's bound for one exchange. *close*: for being polite to a connection that is given up. The
-    other two are the server's, given when the connection starts; None leaves the server's own value.
+    other two are the server's, given when the connection starts; None leaves the server's own value, and so does a
+    name among those that the server *refuses*.
     """
 
     command: float
     close: float
     statement: float | None
     idle_in_transaction: float | None
+    refuses: frozenset[str] = frozenset()
 
     def parameters(self) -> dict[str, str]:
         """Return start-up parameters (milliseconds, as the servers want them)."""
@@ -37,7 +39,11 @@ class Bounds:
             "statement_timeout": self.statement,
             "idle_in_transaction_session_timeout": self.idle_in_transaction,
         }
-        return {name: str(round(value * 1000)) for name, value in times.items() if value is not None}
+        return {
+            name: str(round(value * 1000))
+            for name, value in times.items()
+            if value is not None and name not in self.refuses
+        }
 
 
 Opener = Callable[[Mapping[str, Any], str, Tls, Bounds], Awaitable[Any]]

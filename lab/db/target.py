@@ -22,7 +22,10 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A database behind one or more *addresses* (a gateway or node each); *tls* as libpq's sslmode names it."""
+    """A database behind one or more *addresses* (a gateway or node each); *tls* as libpq's sslmode names it.
+
+    *refuses* names start-up settings that the server does not take: an engine leaves them out.
+    """
 
     dialect: Dialect
     addresses: tuple[Address, ...]
@@ -30,6 +33,7 @@ class Target:
     password: str = field(repr=False)
     database: str
     tls: Tls = "disable"
+    refuses: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.addresses:

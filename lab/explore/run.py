@@ -6,11 +6,14 @@ from contextlib import AsyncExitStack
 
 from lab.atlas.run import quiet_drivers
 from lab.cleanup import to_its_end
+from lab.clusters import ClusterChoice
 from lab.explore.explorer import Exploration, Question, Tell, explore
 from lab.suite import START, STOP, open_cluster
 
 
-async def run_exploration(question: Question, tell: Tell, *, cluster: str = "embedded", seed: int = 0) -> Exploration:
+async def run_exploration(
+    question: Question, tell: Tell, *, cluster: str | ClusterChoice = "embedded", seed: int = 0
+) -> Exploration:
     """Start a cluster, explore, and end it.
 
     Raises UsageError for a unit that cannot be explored or an unknown cluster, EnvironmentProblem if this machine

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faults.client import FiringInfo
 from lab.cleanup import to_its_end, together
+from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster, CrashesServer
 from lab.db import application_engine
 from lab.errors import UsageError
@@ -56,7 +57,7 @@ async def validate(
     policy: Loaded,
     *,
     cases: Sequence[Case] = CASES,
-    cluster: str = "embedded",
+    cluster: str | ClusterChoice = "embedded",
     seed: int = 0,
     deadline: float = DEADLINE,
     ended: Callable[[CaseResult], None] = lambda _: None,

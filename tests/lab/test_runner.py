@@ -28,6 +28,7 @@ class Broken:
     about = "nothing"
     capabilities: frozenset[Any] = frozenset()
     nodes = ()
+    heals_within = 15.0
 
     def __init__(self, *heals: BaseException | float) -> None:
         self.heals = list(heals)

@@ -1,0 +1,30 @@
+"""Which cluster a user asks for: a name and what that cluster wants to know, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterChoice:
+    """A cluster's *name*, and options of which each belongs to some clusters.
+
+    *binary* is CockroachDB's program (local); *dsns* lead to a cluster of the user's own (external).
+    """
+
+    name: str = "embedded"
+    binary: Path | None = None
+    dsns: tuple[str, ...] = ()
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were given, by their names."""
+        options = {"binary": self.binary, "dsns": self.dsns}
+        return {name: value for name, value in options.items() if value}
+
+    def arguments(self) -> tuple[str, ...]:
+        """Return the words of a command line that make the same choice; a DSN is left to its reader, who knows it."""
+        words = () if self.name == "embedded" else ("--cluster", self.name)
+        binary = () if self.binary is None else ("--binary", str(self.binary))
+        return (*words, *binary, *(("--dsn", "DSN") * len(self.dsns)))

@@ -1,0 +1,148 @@
+"""CockroachDB from the outside: how a node is told to start, and what its SQL says of leases and replicas.
+
+Questions are asked with `fetch`, never `fetchval`: old versions end a session that asks for one row of a portal.
+
+Node-to-node traffic is led through one proxy for each ordered pair of nodes by flags alone: every node names its
+locality after itself, and tells each other node, by that locality, at which proxy it is to be dialled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from faults.topology import LinkName
+from lab.clusters.base import Node
+from lab.clusters.gateways import session
+from lab.db.target import Address, Target
+from lab.errors import Unhealthy
+
+USER: Final = "root"
+"""The user of an insecure cluster; it has no password."""
+
+DATABASE: Final = "lab"
+"""The database that the lab makes for itself."""
+
+CACHE: Final = "64MiB"
+"""Memory that a node may take for each of its two caches: three nodes have to fit beside an application."""
+
+LOOK: Final = 0.2
+"""Seconds between two looks at where the replicas are."""
+
+SQL_TIMEOUT: Final = 10.0
+"""Seconds that a question about leases may take."""
+
+START_UP: Final = ("statement_timeout", "idle_in_transaction_session_timeout")
+"""Settings that are given when a session starts; before 20.2 the second one is not known."""
+
+TABLES: Final = """
+SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'
+"""
+
+
+def start_arguments(
+    name: str, addresses: Mapping[str, Address], http: Address, store: Path, links: Mapping[LinkName, Address]
+) -> list[str]:
+    """Return the arguments of ``cockroach`` that start node *name* with its peers behind their *links*."""
+    peers = [peer for peer in addresses if peer != name]
+    advertised = ",".join(f"node={peer}@{links[LinkName(peer, name)]}" for peer in peers)
+    return [
+        "start",
+        "--insecure",
+        f"--listen-addr={addresses[name]}",
+        f"--advertise-addr={addresses[name]}",
+        f"--http-addr={http}",
+        f"--locality=node={name}",
+        f"--locality-advertise-addr={advertised}",
+        f"--join={','.join(str(links[LinkName(name, peer)]) for peer in peers)}",
+        f"--store={store}",
+        f"--cache={CACHE}",
+        f"--max-sql-memory={CACHE}",
+    ]
+
+
+async def make_database(target: Target, address: Address, within: float) -> None:
+    """Make the lab's database if it is not there; retries within *within* seconds, as a new cluster may still elect."""
+    deadline = time.monotonic() + within
+    system = Target(target.dialect, target.addresses, target.user, target.password, "defaultdb", target.tls)
+    while True:
+        try:
+            async with session(system, address, SQL_TIMEOUT) as connection:
+                await connection.execute(f"CREATE DATABASE IF NOT EXISTS {target.database}")
+                return
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if time.monotonic() > deadline:
+                raise Unhealthy(f"the new cluster takes no statements: {error}") from error
+        await asyncio.sleep(LOOK)
+
+
+async def version_of(target: Target, address: Address) -> str:
+    """Return what the server says of itself, up to its build: ``CockroachDB CCL v25.2.4``."""
+    async with session(target, address, SQL_TIMEOUT) as connection:
+        return str((await connection.fetch("SELECT version()"))[0][0]).partition(" (")[0]
+
+
+async def refused_settings(target: Target, address: Address) -> frozenset[str]:
+    """Return those of the settings that an application gives at its start which this server does not take."""
+    refused = set()
+    for name in START_UP:
+        try:
+            async with session(target, address, SQL_TIMEOUT, {name: "60000"}):
+                pass
+        except asyncpg.PostgresError:
+            refused.add(name)
+    return frozenset(refused)
+
+
+async def leaseholder(target: Target, nodes: Sequence[Node]) -> str:
+    """Return the name of the node that holds most leases of the database's tables; *nodes* are asked directly.
+
+    Raises Unhealthy if no node tells.
+    """
+    try:
+        async with session(target, target.addresses[0], SQL_TIMEOUT) as connection:
+            leases = Counter(row["lease_holder"] for row in await _ranges(connection))
+        numbers = await _numbers(target, nodes)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unhealthy(f"nobody tells who holds the leases: {error}") from error
+    if not leases:
+        raise Unhealthy("nobody holds a lease: the workload has no tables")
+    return numbers[leases.most_common(1)[0][0]]
+
+
+async def replicated(target: Target, count: int, within: float) -> None:
+    """Return once every range of the database has *count* replicas; raise Unhealthy after *within* seconds."""
+    deadline = time.monotonic() + within
+    async with session(target, target.addresses[0], SQL_TIMEOUT) as connection:
+        while True:
+            thin = [row for row in await _ranges(connection) if len(row["replicas"]) < count]
+            if not thin:
+                return
+            if time.monotonic() > deadline:
+                raise Unhealthy(f"{len(thin)} ranges have fewer than {count} replicas after {within:g} s")
+            await asyncio.sleep(LOOK)
+
+
+async def _ranges(connection: Any) -> list[Any]:
+    found: list[Any] = []
+    for table in await connection.fetch(TABLES):
+        name = '"' + table["table_name"].replace('"', '""') + '"'
+        try:
+            found += await connection.fetch(f"SHOW RANGES FROM TABLE {name} WITH DETAILS")
+        except asyncpg.PostgresSyntaxError:  # before 23.1 the details are always there
+            found += await connection.fetch(f"SHOW RANGES FROM TABLE {name}")
+    return found
+
+
+async def _numbers(target: Target, nodes: Sequence[Node]) -> dict[int, str]:
+    numbers = {}
+    for node in nodes:
+        async with session(target, node.address, SQL_TIMEOUT) as connection:
+            numbers[int((await connection.fetch("SHOW node_id"))[0][0])] = node.name
+    return numbers

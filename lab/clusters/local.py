@@ -1,0 +1,267 @@
+"""Three processes of a ``cockroach`` binary on loopback: a real distributed database without Docker.
+
+Application -> our gateway -> node; node -> link proxy -> node, a proxy for each ordered pair. Insecure, on loopback, in
+a folder of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from faults.client import ControlClient, EvidenceInfo
+from faults.topology import LinkName, links_between
+from faults.toxics import Toxic
+from lab.cleanup import all_of
+from lab.clusters import cockroach
+from lab.clusters._node_process import NodeProcess
+from lab.clusters._ports import free_port
+from lab.clusters.base import Capability, Node
+from lab.clusters.gateways import Gateways
+from lab.db.target import Address, Target
+from lab.errors import EnvironmentProblem, Unhealthy
+from lab.state import RunFolder
+
+NODES: Final = ("n1", "n2", "n3")
+
+DRAIN: Final = 60.0
+"""Seconds that draining a node may take: old versions wait ten for running queries alone."""
+
+READY: Final = 60.0
+"""Seconds in which a node that was started again takes queries."""
+
+INIT: Final = 20.0
+"""Seconds that ``cockroach init`` may take."""
+
+
+class LocalCluster:
+    """Nodes n1, n2, n3 of *binary* (default: ``cockroach`` on PATH) in a run folder.
+
+    *seed* decides every draw of the proxies. *detached*: the processes outlive their owner (``lab up``). Raises
+    EnvironmentProblem if there is no binary.
+    """
+
+    name = "local"
+    capabilities = frozenset(Capability) - {Capability.SERVER_CRASH, Capability.NODE_DISCONNECT}
+    heals_within: Final = 90.0
+
+    def __init__(self, run: RunFolder, *, seed: int = 0, binary: Path | None = None, detached: bool = False) -> None:
+        self._binary = find_binary(binary)
+        self._folder = run.path / "nodes"
+        self._environment = run.environment()
+        self._gateways = Gateways(run.path / "proxy.log", self._environment, seed=seed, detached=detached)
+        self._links = Gateways(run.path / "links.log", self._environment, seed=seed, detached=detached, protocol="tcp")
+        self._addresses = {name: Address("127.0.0.1", free_port()) for name in NODES}
+        self._processes: dict[str, NodeProcess] = {}
+        self._meant_down: set[str] = set()
+        self._initialised = False
+        self._version = "CockroachDB"
+        self._refuses: frozenset[str] = frozenset()
+
+    @property
+    def about(self) -> str:
+        """What it is made of."""
+        return f"{self._version}, {len(NODES)} processes of {self._binary}, links between them proxied"
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes, each behind its gateway."""
+        return self._gateways.nodes
+
+    @property
+    def target(self) -> Target:
+        """The database through the gateways."""
+        return self._target(tuple(node.address for node in self.nodes))
+
+    @property
+    def direct(self) -> Target:
+        """The nodes themselves."""
+        return self._target(tuple(self._addresses.values()))
+
+    def _target(self, addresses: tuple[Address, ...]) -> Target:
+        return Target("cockroachdb", addresses, cockroach.USER, "", cockroach.DATABASE, refuses=self._refuses)
+
+    @property
+    def control(self) -> ControlClient:
+        """The control API of the gateways."""
+        return self._gateways.control
+
+    async def start(self, within: float) -> None:
+        """Start proxies and nodes, and make a cluster of them; after `stop` they come up again with their data.
+
+        Raises EnvironmentProblem with a node's last words if they do not come up within *within* seconds.
+        """
+        if self.nodes:
+            return
+        try:
+            async with asyncio.timeout(within):
+                await self._start(within)
+        except TimeoutError as error:
+            said = "; ".join(process.last_words() for process in self._processes.values())
+            raise EnvironmentProblem(
+                f"the cluster was not up within {within:g} s: {said}", "try on a less busy machine"
+            ) from error
+        except Unhealthy as error:
+            raise EnvironmentProblem(str(error), f"look into the logs of {self._binary}") from error
+
+    async def _start(self, within: float) -> None:
+        await all_of(self._gateways.start(within), self._links.start(within))
+        self._folder.mkdir(exist_ok=True)
+        links = {link: await self._open_link(link) for link in links_between(NODES)}
+        for name in NODES:
+            self._processes[name] = self._process(name, links)
+            self._processes[name].start()
+        if not self._initialised:
+            await all_of(*(process.listening(within) for process in self._processes.values()))
+            await self._init()
+            self._initialised = True
+        await all_of(*(process.ready(within) for process in self._processes.values()))
+        await cockroach.make_database(self.direct, self._addresses[NODES[0]], within)
+        self._version = await cockroach.version_of(self.direct, self._addresses[NODES[0]])
+        self._refuses = await cockroach.refused_settings(self.direct, self._addresses[NODES[0]])
+        for name in NODES:
+            await self._gateways.open(name, self._addresses[name])
+
+    async def _open_link(self, link: LinkName) -> Address:
+        return (await self._links.open(str(link), self._addresses[link.target])).address
+
+    def _process(self, name: str, links: dict[LinkName, Address]) -> NodeProcess:
+        http = Address("127.0.0.1", free_port())
+        arguments = cockroach.start_arguments(name, self._addresses, http, self._folder / name, links)
+        log = self._folder / f"{name}.log"
+        return NodeProcess(name, [self._binary, *arguments], http, log, self._environment)
+
+    async def _init(self) -> None:
+        # Again and again: a node that answers HTTP may not yet take the call.
+        deadline = asyncio.get_running_loop().time() + INIT
+        while True:
+            command = [str(self._binary), "init", "--insecure", f"--host={self._addresses[NODES[0]]}"]
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            output, _ = await process.communicate()
+            said = output.decode(errors="replace").strip()
+            if process.returncode == 0 or "already been initialized" in said:
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unhealthy(f"cockroach init: {said}")
+            await asyncio.sleep(0.1)
+
+    async def stop(self, within: float) -> None:
+        """End proxies and nodes; nodes are killed, for a throw-away store needs no farewell."""
+        try:
+            await all_of(self._gateways.stop(within), self._links.stop(within))
+        finally:
+            await all_of(*(process.kill() for process in self._processes.values()))
+
+    async def leave_running(self) -> None:
+        """Let go of the processes without ending them."""
+        await all_of(self._gateways.leave_running(), self._links.leave_running())
+
+    async def heal(self, within: float) -> None:
+        """Let every node run and every link and gateway work.
+
+        Raises Unhealthy if that is not possible, and once, when all is well again, if a node was down by itself.
+        """
+        strays = {
+            name: process.last_words()
+            for name, process in self._processes.items()
+            if not process.running and name not in self._meant_down
+        }
+        try:
+            async with asyncio.timeout(within):
+                await all_of(self._gateways.heal(), self._links.heal())
+                await all_of(*(self.start_node(name) for name in self._processes))
+        except TimeoutError as error:
+            raise Unhealthy(f"not everything was healed within {within:g} s") from error
+        if strays:
+            told = "; ".join(f"{name}: {words}" for name, words in strays.items())
+            raise Unhealthy(f"a node ended, and no fault of the plan did that: {told}")
+
+    async def healthy(self, within: float) -> None:
+        """Return once each gateway has let a query through."""
+        await self._gateways.healthy(self.target if self.nodes else self.direct, within)
+
+    # --- capabilities ------------------------------------------------------------------------------------------------
+
+    async def lose_gateway(self, node: str) -> None:
+        """Disable the gateway; the node sees its clients gone, and ends their sessions."""
+        await self.control.disable(node)
+
+    async def return_gateway(self, node: str) -> None:
+        """Let the gateway listen again."""
+        await self.control.enable(node)
+
+    async def kill_node(self, node: str) -> str:
+        """Kill the node's process."""
+        self._meant_down.add(node)
+        return await self._processes[node].kill()
+
+    async def pause_node(self, node: str) -> str:
+        """Stop the node's process."""
+        return await self._processes[node].pause()
+
+    async def resume_node(self, node: str) -> None:
+        """Let it go on."""
+        self._processes[node].resume()
+
+    async def drain_node(self, node: str) -> str:
+        """Drain the node and let its process end."""
+        self._meant_down.add(node)
+        return await self._processes[node].drain(DRAIN)
+
+    async def start_node(self, node: str) -> None:
+        """Start the node if it is down, let it go on if it stands still; return when it takes queries."""
+        process = self._processes[node]
+        process.resume()
+        process.start()
+        await process.ready(READY)
+        self._meant_down.discard(node)
+
+    async def bend_link(self, link: LinkName, toxic: Toxic, name: str) -> None:
+        """Put a toxic on what the link's source sends."""
+        await self._links.control.add(str(link), toxic, name=name, stream="upstream")
+
+    async def straighten_link(self, link: LinkName, name: str) -> None:
+        """Take the toxic away."""
+        await self._links.control.remove(str(link), name)
+
+    async def cut_link(self, link: LinkName) -> None:
+        """Cut the link."""
+        await self._links.control.disable(str(link))
+
+    async def join_link(self, link: LinkName) -> None:
+        """Let it work again."""
+        await self._links.control.enable(str(link))
+
+    async def link_evidence(self, link: LinkName, name: str) -> list[EvidenceInfo]:
+        """Return what the link's proxy has on record."""
+        return [e for e in await self._links.control.evidence() if (e.proxy, e.name) == (str(link), name)]
+
+    async def leaseholder(self) -> str:
+        """Return the node that holds most leases."""
+        direct = [Node(name, address) for name, address in self._addresses.items()]
+        return await cockroach.leaseholder(self.direct, direct)
+
+    async def replicated(self, within: float) -> None:
+        """Return once all ranges are on all nodes."""
+        await cockroach.replicated(self.direct, len(NODES), within)
+
+
+def find_binary(named: Path | None = None) -> Path:
+    """Return *named*, or ``cockroach`` on PATH; raise EnvironmentProblem, with the remedy, if it is not there."""
+    if named is not None:
+        if not named.is_file():
+            raise EnvironmentProblem(f"there is no file '{named}'", "name a cockroach binary with --binary")
+        return named.absolute()
+    found = shutil.which("cockroach")
+    if found is None:
+        raise EnvironmentProblem("there is no 'cockroach' on PATH", "install CockroachDB, or name one with --binary")
+    return Path(found)
