@@ -17,7 +17,7 @@ from lab.clusters.embedded import EmbeddedCluster
 from lab.clusters.postgres import find_binaries
 from lab.errors import LabError
 from lab.state import RunFolder, state_root, survey
-from lab.suite import START, STOP
+from lab.suite import STOP
 
 QUICK = 5.0
 """Seconds that a program has to answer."""
@@ -80,8 +80,8 @@ async def _embedded() -> str:
         began = time.perf_counter()
         cluster = EmbeddedCluster(run)
         try:
-            await cluster.start(START)
-            await cluster.healthy(START)
+            await cluster.start(cluster.starts_within)
+            await cluster.healthy(cluster.heals_within)
             return f"answers after {time.perf_counter() - began:.2f} s: {cluster.about}"
         finally:
             await to_its_end(cluster.stop(STOP))

@@ -22,7 +22,7 @@ from faults.plan import Plan
 from lab.checks import faults_fired
 from lab.cleanup import to_its_end, together
 from lab.clients import Clients
-from lab.clusters.base import HURTS_NODES, Cluster, HoldsLeases, require
+from lab.clusters.base import HURTS_NODES, Capability, Cluster, HoldsLeases, require
 from lab.db.dialects import open_transactions
 from lab.db.engine import application_engine
 from lab.errors import Unhealthy
@@ -140,9 +140,14 @@ class _Run:
         await self._cluster.healthy(self._cluster.heals_within)
         async with _engine_for_the_lab(self._cluster) as engine:
             await self._scenario.workload.set_up(engine)
-        if isinstance(self._cluster, HoldsLeases) and self._scenario.needs & HURTS_NODES:
+        await self._spread()
+
+    async def _spread(self) -> None:
+        """Wait until the data is on every node, if nodes are going to be hurt and the cluster spreads it by itself."""
+        cluster = self._cluster
+        if self._scenario.needs & HURTS_NODES and Capability.LEASES in cluster.capabilities:
             self._enter("waiting for replicas")
-            await self._cluster.replicated(self._cluster.heals_within)
+            await cast("HoldsLeases", cluster).replicated(cluster.heals_within)
 
     async def _strike(self) -> None:
         engine = application_engine(

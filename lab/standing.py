@@ -10,7 +10,7 @@ from lab.clusters.base import Cluster
 from lab.db.target import Target
 from lab.errors import UsageError, unknown_name
 from lab.state import JSON, RunFolder, RunInfo, claim, survey, sweep
-from lab.suite import START, STOP
+from lab.suite import STOP
 
 
 async def bring_up(choice: str | ClusterChoice, *, seed: int) -> tuple[str, dict[str, JSON]]:
@@ -20,8 +20,8 @@ async def bring_up(choice: str | ClusterChoice, *, seed: int) -> tuple[str, dict
     try:
         cluster = make_cluster(choice, run, seed=seed, detached=True)
         try:
-            await cluster.start(START)
-            await cluster.healthy(START)
+            await cluster.start(cluster.starts_within)
+            await cluster.healthy(cluster.heals_within)
             description = describe(cluster)
             run.describe(description)
             await cluster.leave_running()

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from lab._containers import EngineAway, project_of, remove_project
 from lab._processes import MARKER, end_processes, processes_of
 from lab.errors import EnvironmentProblem
 
@@ -130,7 +131,7 @@ class RunFolder:
         """Let the run outlive its owner: sweeps leave it alone for as long as one of its processes lives."""
         with _explained(self.path):
             (self.path / DETACHED).touch(mode=0o600)
-        self._release()
+        self.let_go()
 
     def remove(self, within: float) -> None:
         """End every process of the run, by force after *within* seconds, then delete the folder; blocks. Idempotent.
@@ -141,11 +142,15 @@ class RunFolder:
         if self._fd is None:
             return
         end_processes(self.path, within)
+        project = project_of(self.path)
+        if project is not None:
+            remove_project(project, volumes=True)
         with _explained(self.path), suppress(FileNotFoundError):
             shutil.rmtree(self.path)
-        self._release()
+        self.let_go()
 
-    def _release(self) -> None:
+    def let_go(self) -> None:
+        """Own the folder no longer; it stays as it is."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -191,7 +196,7 @@ def sweep(root: Path | None = None, within: float = LOCK_WAIT, grace: float = 5.
     """Remove every dead run under *root* and return those; live and detached ones are not touched.
 
     Waits *within* seconds for the root's lock; gives each run's processes *grace* seconds before it kills them. Of two
-    sweeps at once each run is removed by one.
+    sweeps at once each run is removed by one. Runs with containers wait for a sweep that finds the Docker engine.
 
     Raises:
         EnvironmentProblem: the root is not ours or stays locked, or a run cannot be removed.
@@ -200,8 +205,12 @@ def sweep(root: Path | None = None, within: float = LOCK_WAIT, grace: float = 5.
     for info in survey(root, within):
         claimed = claim(info.path, within) if info.state == "dead" else None
         if claimed is not None:
-            claimed.remove(grace)
-            removed.append(info)
+            try:
+                claimed.remove(grace)
+            except EngineAway:
+                claimed.let_go()
+            else:
+                removed.append(info)
     return removed
 
 

@@ -19,9 +19,6 @@ from lab.scenario import Scenario
 from lab.state import RunFolder, sweep
 from lab.verdict import Verdict, merge
 
-START = 60.0
-"""Seconds that a cluster has to come up."""
-
 STOP = 15.0
 """Seconds that a cluster has to end before it is killed."""
 
@@ -86,7 +83,7 @@ async def run_suite(
             require(made, scenario.needs, f"scenario '{scenario.name}'")
         stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
         listener.phase("starting the cluster")
-        await made.start(START)
+        await made.start(made.starts_within)
         results: list[Result] = []
         for scenario in scenarios:
             listener.scenario_begins(scenario)

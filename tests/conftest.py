@@ -10,7 +10,7 @@ import pytest
 
 from lab.cleanup import to_its_end
 from lab.clusters.base import Cluster
-from lab.suite import START, STOP, open_cluster
+from lab.suite import STOP, open_cluster
 
 # How fast examples are drawn says something about the machine, and nothing about what is tested.
 hypothesis.settings.register_profile("lab", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -35,7 +35,7 @@ async def cluster(request: pytest.FixtureRequest, seed: int) -> AsyncIterator[Cl
     """A started cluster, shared by all scenario tests: each scenario heals it."""
     run, made = open_cluster(request.config.getoption("--cluster"), seed)
     try:
-        await made.start(START)
+        await made.start(made.starts_within)
         yield made
         await to_its_end(made.stop(STOP))
     finally:

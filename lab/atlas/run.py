@@ -14,7 +14,7 @@ from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
 from lab.errors import UsageError
-from lab.suite import START, STOP, open_cluster
+from lab.suite import STOP, open_cluster
 
 PACKAGES = ("sqlalchemy", "asyncpg", "psycopg")
 
@@ -34,7 +34,7 @@ async def run_atlas(
         run, made = open_cluster(cluster, seed)
         stack.callback(run.remove, STOP)
         stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
-        await made.start(START)
+        await made.start(made.starts_within)
         return await atlas_of(made, tell=tell)
 
 

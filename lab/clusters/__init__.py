@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lab.clusters.base import Cluster
 from lab.clusters.choice import ClusterChoice
+from lab.clusters.compose import ComposeCluster
 from lab.clusters.embedded import EmbeddedCluster
 from lab.clusters.local import LocalCluster
 from lab.errors import UsageError, unknown_name
@@ -23,6 +24,7 @@ class Kind(NamedTuple):
 
 
 CLUSTERS: dict[str, Kind] = {
+    "compose": Kind(ComposeCluster),
     "embedded": Kind(EmbeddedCluster),
     "local": Kind(LocalCluster, frozenset({"binary"})),
 }

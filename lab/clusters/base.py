@@ -108,6 +108,10 @@ class Cluster(Protocol):
         """The control API of the proxies."""
 
     @property
+    def starts_within(self) -> float:
+        """Seconds within which `start` ends, one way or the other."""
+
+    @property
     def heals_within(self) -> float:
         """Seconds within which `heal` and `healthy` bring it back from the worst."""
 

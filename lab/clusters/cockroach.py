@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,11 +71,12 @@ def start_arguments(
 async def make_database(target: Target, address: Address, within: float) -> None:
     """Make the lab's database if it is not there; retries within *within* seconds, as a new cluster may still elect."""
     deadline = time.monotonic() + within
-    system = Target(target.dialect, target.addresses, target.user, target.password, "defaultdb", target.tls)
+    system = replace(target, database="defaultdb")
     while True:
         try:
             async with session(system, address, SQL_TIMEOUT) as connection:
-                await connection.execute(f"CREATE DATABASE IF NOT EXISTS {target.database}")
+                if not await connection.fetch("SELECT 1 FROM pg_database WHERE datname = $1", target.database):
+                    await connection.execute(f"CREATE DATABASE {target.database}")
                 return
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             if time.monotonic() > deadline:

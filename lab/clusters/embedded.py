@@ -43,6 +43,7 @@ class EmbeddedCluster:
     capabilities = frozenset(
         {Capability.TOXICS, Capability.WIRE_RULES, Capability.GATEWAY_LOSS, Capability.SERVER_CRASH}
     )
+    starts_within: Final = 60.0
     heals_within: Final = 15.0
 
     def __init__(

@@ -46,6 +46,7 @@ class LocalCluster:
 
     name = "local"
     capabilities = frozenset(Capability) - {Capability.SERVER_CRASH, Capability.NODE_DISCONNECT}
+    starts_within: Final = 60.0
     heals_within: Final = 90.0
 
     def __init__(self, run: RunFolder, *, seed: int = 0, binary: Path | None = None, detached: bool = False) -> None:

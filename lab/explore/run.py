@@ -8,7 +8,7 @@ from lab.atlas.run import quiet_drivers
 from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice
 from lab.explore.explorer import Exploration, Question, Tell, explore
-from lab.suite import START, STOP, open_cluster
+from lab.suite import STOP, open_cluster
 
 
 async def run_exploration(
@@ -23,6 +23,6 @@ async def run_exploration(
         run, made = open_cluster(cluster, seed)
         stack.callback(run.remove, STOP)
         stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
-        await made.start(START)
+        await made.start(made.starts_within)
         with quiet_drivers():
             return await explore(made, question, tell)

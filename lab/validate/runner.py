@@ -18,7 +18,7 @@ from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster, CrashesServer
 from lab.db import application_engine
 from lab.errors import UsageError
-from lab.suite import START, STOP, open_cluster
+from lab.suite import STOP, open_cluster
 from lab.validate.application import Application
 from lab.validate.bench import Bench, make_bench
 from lab.validate.cases import CASES, CLEAN, Case
@@ -72,7 +72,7 @@ async def validate(
         run, made = open_cluster(cluster, seed)
         stack.callback(run.remove, STOP)
         stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
-        await made.start(START)
+        await made.start(made.starts_within)
         results = await validate_on(made, policy, cases=cases, deadline=deadline, ended=ended)
         return Scorecard(policy.name, results, made.about, time.monotonic() - began)
 
