@@ -45,7 +45,7 @@ from lab.errors import LabError, MalformedFile, UsageError, unknown_name
 from lab.replay import recheck
 from lab.report.figures import recheck_to_json, suite_to_json
 from lab.report.files import write_report
-from lab.report.terminal import Display, last_line, recheck_lines, summary_table
+from lab.report.terminal import Display, last_line, recheck_lines, refused_lines, summary_table
 from lab.scenarios import SCENARIOS, choose
 from lab.state import survey
 from lab.suite import run_suite
@@ -101,7 +101,17 @@ def run(
     plan = read_plan(plan_file) if plan_file else None
     seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
     with Display(err, len(chosen)) as display:
-        suite = finish(run_suite(chosen, cluster=cluster, seed=seed, report=report, plan=plan, observer=display))
+        suite = finish(
+            run_suite(
+                chosen,
+                cluster=cluster,
+                seed=seed,
+                report=report,
+                plan=plan,
+                observer=display,
+                skip_unable=not scenarios,
+            )
+        )
     if report is not None:
         write_report(suite, report, {scenario.name: scenario.title for scenario in chosen})
     if as_json:
@@ -109,6 +119,8 @@ def run(
     else:
         out.print()
         out.print(summary_table(suite))
+        for line in refused_lines(suite):
+            out.print(line)
         out.print(last_line(suite))
     return EXIT[suite.verdict]
 

@@ -99,7 +99,7 @@ class Clients:
         policy = self._scenario.policy
         client = _Client(number, Random(f"{seed}/client/{number}"), CountedSessions(engine), policy, policy)
         client.policy = _tuned(policy, client, seed)
-        client.reading = _tuned(READING, client, seed)
+        client.reading = _tuned(replace(READING, deadline=self._scenario.read_deadline), client, seed)
         return client
 
     @contextlib.contextmanager

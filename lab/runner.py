@@ -7,10 +7,10 @@ import contextlib
 import datetime
 import importlib.metadata
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,17 +31,27 @@ from lab.injector import Injector
 from lab.journal import Closed, Ended, JournalWriter, Judged, Phase, Run
 from lab.observer import Nobody, Observer
 from lab.recorder import Recorder
+from lab.retry import Decision, classify
+from lab.retry import Phase as RetryPhase
 from lab.scenario import Scenario
 from lab.verdict import Finding, Verdict, merge
 
-WARM_UP = 10.0
+WARM_UP = 30.0
 """Seconds that all clients together have to be served for the first time."""
+
+LAB_TRIES = 5
+"""Times that the lab tries to set up and to read back: a cluster that has just healed may fail a transaction."""
+
+LAB_PAUSE = 0.3
+"""Seconds between them."""
 
 QUIET = 2.0
 """Seconds that the server has to notice that the last sessions are gone."""
 
 APPLICATION = "app"
 """application_name of the sessions under test, before the number of the connection."""
+
+T = TypeVar("T")
 
 PACKAGES = ("resilience-lab", "sqlalchemy", "asyncpg", "psycopg", "tenacity")
 
@@ -138,8 +148,7 @@ class _Run:
         self._enter("setting up")
         await self._cluster.heal(self._cluster.heals_within)
         await self._cluster.healthy(self._cluster.heals_within)
-        async with _engine_for_the_lab(self._cluster) as engine:
-            await self._scenario.workload.set_up(engine)
+        await self._as_the_lab(self._scenario.workload.set_up)
         await self._spread()
 
     async def _spread(self) -> None:
@@ -200,10 +209,24 @@ class _Run:
                 raise Unhealthy(f"the plan could not be carried out: {_in_words(error)}") from error
 
     async def _read_back(self, checked_out: int) -> None:
-        async with _engine_for_the_lab(self._cluster) as engine:
-            open_sessions = await _sessions_left(engine)
-            state = await self._scenario.workload.read_back(async_sessionmaker(engine))
+        open_sessions = await self._as_the_lab(_sessions_left)
+        state = await self._as_the_lab(lambda engine: self._scenario.workload.read_back(async_sessionmaker(engine)))
         self.recorder.record(Ended(Final(state.state, state.effects, checked_out, open_sessions)))
+
+    async def _as_the_lab(self, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+        """Do what may be done again, around the proxies; raise Unhealthy if the database does not let us."""
+        engine = application_engine(self._cluster.direct, application_name="lab-direct", pool_size=1)
+        try:
+            for attempt in range(1, LAB_TRIES + 1):
+                try:
+                    return await work(engine)
+                except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    if attempt == LAB_TRIES or classify(error, RetryPhase.STATEMENT) is Decision.NEVER:
+                        raise Unhealthy(f"the database does not answer the lab itself: {_in_words(error)}") from error
+                    await asyncio.sleep(LAB_PAUSE)
+            raise AssertionError
+        finally:
+            await engine.dispose()
 
     def _judge(self) -> tuple[Finding, ...]:
         self._enter("checking")
@@ -219,17 +242,6 @@ class _Run:
     def _enter(self, phase: str) -> None:
         self.recorder.record(Phase(phase, self.recorder.now()))
         self._observer.phase(phase)
-
-
-@contextlib.asynccontextmanager
-async def _engine_for_the_lab(cluster: Cluster) -> AsyncIterator[AsyncEngine]:
-    engine = application_engine(cluster.direct, application_name="lab-direct", pool_size=1)
-    try:
-        yield engine
-    except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unhealthy(f"the database does not answer the lab itself: {_in_words(error)}") from error
-    finally:
-        await engine.dispose()
 
 
 def _in_words(error: BaseException) -> str:

@@ -37,6 +37,7 @@ class Scenario:
     The workload goes on for *seconds* at least, for as long as the plan takes, and until every client was served again
     (*settle* seconds at most); an operation that has not ended *drain* seconds after that is given up as unknown. Steps
     of the plan whose trigger has not come after *patience* seconds are given up: the verdict will be inconclusive.
+    Writes go through *policy*; reads are the lab's own observations, and give up after *read_deadline* seconds.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Scenario:
     settle: float = 5.0
     drain: float = 5.0
     patience: float = 30.0
+    read_deadline: float = 15.0
     also_needs: frozenset[Capability] = frozenset()
 
     @property

@@ -11,7 +11,7 @@ from typing import Protocol
 from faults.plan import Plan
 from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice, make_cluster
-from lab.clusters.base import Cluster, require
+from lab.clusters.base import Cluster, missing_of, require
 from lab.errors import EnvironmentProblem
 from lab.observer import Nobody, Observer
 from lab.runner import Result, run_scenario
@@ -45,12 +45,16 @@ class NobodyAtAll(Nobody):
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What a suite showed. *about* says what the cluster was made of."""
+    """What a suite showed. *about* says what the cluster was made of.
+
+    *refused* names the scenarios that the cluster is not able to run, each with what it lacks for it.
+    """
 
     cluster: str
     about: str
     seed: int
     results: tuple[Result, ...]
+    refused: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -66,12 +70,13 @@ async def run_suite(
     report: Path | None = None,
     plan: Plan | None = None,
     observer: SuiteObserver | None = None,
+    skip_unable: bool = False,
 ) -> Suite:
     """Start a cluster, run the scenarios on it, and end it; journals go to *report*, or are thrown away.
 
     What a killed earlier run has left is removed first. Raises UsageError for an unknown cluster, NotCapable if a
-    scenario needs what the cluster lacks, EnvironmentProblem if this machine cannot run it; all of that before anything
-    is struck.
+    scenario needs what the cluster lacks (*skip_unable*: it is left out and told as refused), EnvironmentProblem if
+    this machine cannot run it; all of that before anything is struck.
     """
     listener = observer or NobodyAtAll()
     if report is not None:
@@ -79,13 +84,13 @@ async def run_suite(
     async with AsyncExitStack() as stack:
         run, made = open_cluster(cluster, seed)
         stack.callback(run.remove, STOP)
-        for scenario in scenarios:
-            require(made, scenario.needs, f"scenario '{scenario.name}'")
+        able(made, scenarios, skip_unable=skip_unable)
         stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
         listener.phase("starting the cluster")
         await made.start(made.starts_within)
         results: list[Result] = []
-        for scenario in scenarios:
+        chosen, refused = able(made, scenarios, skip_unable=skip_unable)  # some of it is only known now
+        for scenario in chosen:
             listener.scenario_begins(scenario)
             times = sum(result.scenario == scenario.name for result in results) + 1
             name = scenario.name if times == 1 else f"{scenario.name}-{times}"
@@ -93,7 +98,25 @@ async def run_suite(
             result = await run_scenario(scenario, made, seed=seed, journal=journal, plan=plan, observer=listener)
             listener.scenario_ends(result)
             results.append(result)
-        return Suite(made.name, made.about, seed, tuple(results))
+        return Suite(made.name, made.about, seed, tuple(results), refused)
+
+
+def able(
+    cluster: Cluster, scenarios: Sequence[Scenario], *, skip_unable: bool
+) -> tuple[list[Scenario], tuple[tuple[str, tuple[str, ...]], ...]]:
+    """Return the scenarios that *cluster* is able to run, and the names of the others with what it lacks for each.
+
+    Raises NotCapable for the first of those others unless they are to be skipped.
+    """
+    refused = []
+    for scenario in scenarios:
+        if not skip_unable:
+            require(cluster, scenario.needs, f"scenario '{scenario.name}'")
+        missing = missing_of(cluster, scenario.needs)
+        if missing:
+            refused.append((scenario.name, tuple(missing)))
+    names = {name for name, _ in refused}
+    return [scenario for scenario in scenarios if scenario.name not in names], tuple(refused)
 
 
 def make_folder(report: Path) -> None:

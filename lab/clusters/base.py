@@ -67,6 +67,9 @@ class Capability(enum.StrEnum):
     FORCED_RETRIES = "forced retries"
     """Transactions can ask the database itself for a serialization failure (CockroachDB's force_retry)."""
 
+    INJECTED_RETRIES = "injected retries"
+    """A setting has the database fail transactions by itself (CockroachDB's inject_retry_errors_enabled, from 21.2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

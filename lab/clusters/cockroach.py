@@ -9,9 +9,10 @@ locality after itself, and tells each other node, by that locality, at which pro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +45,15 @@ START_UP: Final = ("statement_timeout", "idle_in_transaction_session_timeout")
 
 TABLES: Final = """
 SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'
+"""
+
+RANGES: Final = """
+SELECT lease_holder, array_length(replicas, 1) AS replicas FROM crdb_internal.ranges
+WHERE database_name = current_database() AND table_name <> ''
+"""
+
+RANGES_OF: Final = """
+SELECT lease_holder, array_length(replicas, 1) AS replicas FROM [SHOW RANGES FROM TABLE {table} WITH DETAILS]
 """
 
 
@@ -90,6 +100,16 @@ async def version_of(target: Target, address: Address) -> str:
         return str((await connection.fetch("SELECT version()"))[0][0]).partition(" (")[0]
 
 
+async def injects_retries(target: Target, address: Address) -> bool:
+    """Tell whether the server knows the setting that injects retry errors, and takes settings for one transaction."""
+    try:
+        async with session(target, address, SQL_TIMEOUT) as connection, connection.transaction():
+            await connection.execute("SET LOCAL inject_retry_errors_enabled = off")
+            return True
+    except asyncpg.PostgresError:
+        return False
+
+
 async def refused_settings(target: Target, address: Address) -> frozenset[str]:
     """Return those of the settings that an application gives at its start which this server does not take."""
     refused = set()
@@ -107,12 +127,10 @@ async def leaseholder(target: Target, nodes: Sequence[Node]) -> str:
 
     Raises Unhealthy if no node tells.
     """
-    try:
+    with _in_words("nobody tells who holds the leases"):
         async with session(target, target.addresses[0], SQL_TIMEOUT) as connection:
             leases = Counter(row["lease_holder"] for row in await _ranges(connection))
         numbers = await _numbers(target, nodes)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unhealthy(f"nobody tells who holds the leases: {error}") from error
     if not leases:
         raise Unhealthy("nobody holds a lease: the workload has no tables")
     return numbers[leases.most_common(1)[0][0]]
@@ -121,25 +139,30 @@ async def leaseholder(target: Target, nodes: Sequence[Node]) -> str:
 async def replicated(target: Target, count: int, within: float) -> None:
     """Return once every range of the database has *count* replicas; raise Unhealthy after *within* seconds."""
     deadline = time.monotonic() + within
-    async with session(target, target.addresses[0], SQL_TIMEOUT) as connection:
-        while True:
-            thin = [row for row in await _ranges(connection) if len(row["replicas"]) < count]
-            if not thin:
-                return
-            if time.monotonic() > deadline:
-                raise Unhealthy(f"{len(thin)} ranges have fewer than {count} replicas after {within:g} s")
-            await asyncio.sleep(LOOK)
+    with _in_words("nobody tells where the replicas are"):
+        async with session(target, target.addresses[0], SQL_TIMEOUT) as connection:
+            while True:
+                thin = [row for row in await _ranges(connection) if row["replicas"] < count]
+                if not thin:
+                    return
+                if time.monotonic() > deadline:
+                    raise Unhealthy(f"{len(thin)} ranges have fewer than {count} replicas after {within:g} s")
+                await asyncio.sleep(LOOK)
 
 
 async def _ranges(connection: Any) -> list[Any]:
-    found: list[Any] = []
-    for table in await connection.fetch(TABLES):
-        name = '"' + table["table_name"].replace('"', '""') + '"'
-        try:
-            found += await connection.fetch(f"SHOW RANGES FROM TABLE {name} WITH DETAILS")
-        except asyncpg.PostgresSyntaxError:  # before 23.1 the details are always there
-            found += await connection.fetch(f"SHOW RANGES FROM TABLE {name}")
-    return found
+    try:
+        return [
+            row
+            for table in await connection.fetch(TABLES)
+            for row in await connection.fetch(RANGES_OF.format(table=_quoted(table["table_name"])))
+        ]
+    except asyncpg.PostgresSyntaxError:  # before 23.1
+        return list(await connection.fetch(RANGES))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 async def _numbers(target: Target, nodes: Sequence[Node]) -> dict[int, str]:
@@ -148,3 +171,11 @@ async def _numbers(target: Target, nodes: Sequence[Node]) -> dict[int, str]:
         async with session(target, node.address, SQL_TIMEOUT) as connection:
             numbers[int((await connection.fetch("SHOW node_id"))[0][0])] = node.name
     return numbers
+
+
+@contextlib.contextmanager
+def _in_words(problem: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unhealthy(f"{problem}: {str(error).partition(chr(10))[0] or type(error).__name__}") from error

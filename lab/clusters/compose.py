@@ -29,7 +29,7 @@ from lab.state import RunFolder
 NODES: Final = ("n1", "n2", "n3")
 PORT_TRIES: Final = 3
 
-ONLY_COCKROACH: Final = frozenset({Capability.LEASES, Capability.FORCED_RETRIES})
+ONLY_COCKROACH: Final = frozenset({Capability.LEASES, Capability.FORCED_RETRIES, Capability.INJECTED_RETRIES})
 """What a stand-in cannot do."""
 
 
@@ -53,6 +53,7 @@ class ComposeCluster:
         self._version = ""
         self._dialect: Dialect = "cockroachdb"
         self._refuses: frozenset[str] = frozenset()
+        self._lacks: frozenset[Capability] = frozenset()
 
     @property
     def about(self) -> str:
@@ -64,8 +65,7 @@ class ComposeCluster:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What it can do; known for certain once it has started."""
-        can = frozenset(Capability) - {Capability.SERVER_CRASH}
-        return can if self._dialect == "cockroachdb" else can - ONLY_COCKROACH
+        return frozenset(Capability) - {Capability.SERVER_CRASH} - self._lacks
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -148,6 +148,10 @@ class ComposeCluster:
         self._version = await cockroach.version_of(self.direct, first)
         self._dialect = "cockroachdb" if self._version.startswith("CockroachDB") else "postgresql"
         self._refuses = await cockroach.refused_settings(self.direct, first)
+        if self._dialect != "cockroachdb":
+            self._lacks = ONLY_COCKROACH
+        elif not await cockroach.injects_retries(self.direct, first):
+            self._lacks = frozenset({Capability.INJECTED_RETRIES})
 
     async def stop(self, within: float) -> None:
         """End our gateways and remove the containers; their data stays until the run folder is removed."""

@@ -45,7 +45,6 @@ class LocalCluster:
     """
 
     name = "local"
-    capabilities = frozenset(Capability) - {Capability.SERVER_CRASH, Capability.NODE_DISCONNECT}
     starts_within: Final = 60.0
     heals_within: Final = 90.0
 
@@ -61,11 +60,17 @@ class LocalCluster:
         self._initialised = False
         self._version = "CockroachDB"
         self._refuses: frozenset[str] = frozenset()
+        self._lacks: frozenset[Capability] = frozenset()
 
     @property
     def about(self) -> str:
         """What it is made of."""
         return f"{self._version}, {len(NODES)} processes of {self._binary}, links between them proxied"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do; known for certain once it has started."""
+        return frozenset(Capability) - {Capability.SERVER_CRASH, Capability.NODE_DISCONNECT} - self._lacks
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -123,6 +128,8 @@ class LocalCluster:
         await cockroach.make_database(self.direct, self._addresses[NODES[0]], within)
         self._version = await cockroach.version_of(self.direct, self._addresses[NODES[0]])
         self._refuses = await cockroach.refused_settings(self.direct, self._addresses[NODES[0]])
+        if not await cockroach.injects_retries(self.direct, self._addresses[NODES[0]]):
+            self._lacks = frozenset({Capability.INJECTED_RETRIES})
         for name in NODES:
             await self._gateways.open(name, self._addresses[name])
 

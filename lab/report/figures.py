@@ -63,6 +63,7 @@ def suite_to_json(suite: Suite) -> dict[str, Json]:
             "seconds": round(sum(result.seconds for result in suite.results), 3),
         },
         "results": [result_to_json(result) for result in suite.results],
+        "refused": [{"scenario": name, "lacks": list(lacks)} for name, lacks in suite.refused],
     }
 
 

@@ -167,6 +167,17 @@ def recheck_lines(judged: Recheck) -> Group:
     return Group(head, *findings)
 
 
+def refused_lines(suite: Suite) -> list[Text]:
+    """Return what the cluster was not able to run, and why; a line for each reason."""
+    by_reason: dict[tuple[str, ...], list[str]] = {}
+    for name, lacks in suite.refused:
+        by_reason.setdefault(lacks, []).append(name)
+    return [
+        Text(f"not on '{suite.cluster}', which has no {', no '.join(lacks)}: {', '.join(names)}", style="dim")
+        for lacks, names in by_reason.items()
+    ]
+
+
 def last_line(suite: Suite) -> Text:
     """Return the sentence that ends a run."""
     counts = {verdict: sum(result.verdict is verdict for result in suite.results) for verdict in Verdict}

@@ -38,6 +38,9 @@ class Decision(enum.Enum):
     NEVER = "never"  # would fail again, or is not ours to catch
 
 
+# CockroachDB's code for errors that nobody has given one: a node that could not reach another is among them.
+_UNCATEGORISED = "XXUUU"
+
 _BY_STATE: Mapping[str, Decision] = {
     "40001": Decision.RETRY,
     "40P01": Decision.RETRY,
@@ -49,6 +52,7 @@ _BY_STATE: Mapping[str, Decision] = {
     "55P03": Decision.JUDGEMENT,
     "58C00": Decision.JUDGEMENT,
     "58C01": Decision.JUDGEMENT,
+    _UNCATEGORISED: Decision.JUDGEMENT,
 }
 
 _AFTER_LOSS: Mapping[Phase, Decision] = {
@@ -89,7 +93,7 @@ def classify(error: BaseException, phase: Phase) -> Decision:
         return Decision.NEVER
     if isinstance(error, PendingRollbackError):
         return _after_pending_rollback(error, phase)
-    return _by_state(error) or _by_kind(error, phase)
+    return _by_state(error, phase) or _by_kind(error, phase)
 
 
 def explain(error: BaseException, phase: Phase) -> str:
@@ -108,8 +112,10 @@ def is_key_violation(error: BaseException) -> bool:
     return any("idempotency_keys" in (getattr(place, "constraint_name", None) or "") for place in places)
 
 
-def _by_state(error: Exception) -> Decision | None:
+def _by_state(error: Exception, phase: Phase) -> Decision | None:
     state = sqlstate(error)
+    if state == _UNCATEGORISED and phase in (Phase.COMMIT, Phase.AUTOCOMMIT):
+        return Decision.UNKNOWN
     if state == "0A000":
         return Decision.RETRY_ONCE if is_stale_plan(error) else Decision.NEVER
     if state is None or state in _BY_STATE:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from lab.errors import unknown_name
 from lab.scenario import Scenario
-from lab.scenarios import contention, network, nodes, steady, wire
+from lab.scenarios import cluster, contention, network, nodes, steady, wire
 
-FAMILIES = (steady, network, wire, nodes, contention)
+FAMILIES = (steady, network, wire, nodes, contention, cluster)
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for family in FAMILIES for scenario in family.SCENARIOS}
 
