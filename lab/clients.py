@@ -29,8 +29,10 @@ LETTING_GO = 5.0
 """Seconds that operations have to end once they were cancelled; cleaning up is part of it."""
 
 
-READING = RetryPolicy(attempts=40, backoff=Backoff(0.01, 0.3), later=Backoff(0.05, 0.5), repeatable=True)
-"""How reads are retried, whatever policy is under test: they are the lab's own observations."""
+READING = RetryPolicy(
+    attempts=200, backoff=Backoff(0.01, 0.3), later=Backoff(0.05, 0.5), repeatable=True, judgements=200
+)
+"""How reads are retried, whatever policy is under test: they are the lab's own observations, and do no harm."""
 
 
 class CountedSessions(async_sessionmaker[AsyncSession]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from lab.history import FaultSpan, History, Operation, Outcome
@@ -153,9 +154,11 @@ def doubted(*, at_least: int = 1) -> Check:
     """At least so many attempts lost the answer to their COMMIT: the run really tried ambiguous outcomes."""
 
     def judge(history: History) -> Judgement:
-        count = sum(error.endswith(" at COMMIT") for operation in history.writes for error in operation.errors)
+        lost = [error for operation in history.writes for error in operation.errors if error.endswith(" at COMMIT")]
+        count = len(lost)
         if count < at_least:
             return inconclusive(f"{count} attempts lost the answer to COMMIT, at least {at_least} are needed")
-        return passed(f"{count:,} attempts lost the answer to COMMIT")
+        kinds = ", ".join(f"{number} x {kind}" for kind, number in Counter(map(_kind, lost)).most_common())
+        return passed(f"{count:,} attempts lost the answer to COMMIT: {kinds}")
 
     return Check("doubted", f"at least {at_least} answers to COMMIT were lost", judge)

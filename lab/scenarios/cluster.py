@@ -68,8 +68,8 @@ SCENARIOS = (
         clients=24,
         # On slow links a COMMIT waits for its replicas most of the time: some are certain to be under way.
         plan=(
-            at(0.1, BendLinks(Latency(delay=0.1), on=EVERY_NODE), lasting=3.0),
-            at(1.5, Kill(on=LEASEHOLDER), lasting=5.0),
+            at(0.1, BendLinks(Latency(delay=0.05), on=EVERY_NODE), lasting=10.0),
+            at(1.0, Kill(on=LEASEHOLDER), lasting=5.0),
         ),
         expect=(*sound(BUSY), *unnoticed(), doubted(at_least=1)),
         settle=LEASE,
