@@ -47,8 +47,9 @@ def describe(cluster: Cluster) -> dict[str, JSON]:
 
 
 def dsn(target: Target, address: str) -> str:
-    """Return the address as a DSN for psql or any driver, with its credentials."""
-    return f"postgresql://{target.user}:{target.password}@{address}/{target.database}"
+    """Return the address as a DSN for psql or any driver, with its credentials unless they are the user's own."""
+    secret = f":{target.password}" if target.password and not target.private else ""
+    return f"postgresql://{target.user}{secret}@{address}/{target.database}?sslmode={target.tls}"
 
 
 def take_down(ids: Iterable[str]) -> list[RunInfo]:

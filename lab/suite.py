@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from faults.plan import Plan
+from faults.plan import EVERY_NODE, LEASEHOLDER, ONE_NODE, SERVER, Plan
 from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice, make_cluster
 from lab.clusters.base import Cluster, missing_of, require
@@ -112,11 +112,18 @@ def able(
     for scenario in scenarios:
         if not skip_unable:
             require(cluster, scenario.needs, f"scenario '{scenario.name}'")
-        missing = missing_of(cluster, scenario.needs)
+        missing = [*missing_of(cluster, scenario.needs), *_missing_nodes(cluster, scenario)]
         if missing:
             refused.append((scenario.name, tuple(missing)))
     names = {name for name, _ in refused}
     return [scenario for scenario in scenarios if scenario.name not in names], tuple(refused)
+
+
+def _missing_nodes(cluster: Cluster, scenario: Scenario) -> list[str]:
+    """Return the nodes that the plan names and the cluster does not have; none are known before it has started."""
+    known = {node.name for node in cluster.nodes}
+    named = {step.fault.on for step in scenario.plan} - {ONE_NODE, EVERY_NODE, LEASEHOLDER, SERVER}
+    return [f"node {name}" for name in sorted(named - known)] if known else []
 
 
 def make_folder(report: Path) -> None:

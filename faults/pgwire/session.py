@@ -128,8 +128,8 @@ class Session:
 
     @property
     def cockroach(self) -> bool:
-        """Whether the server is CockroachDB."""
-        return "crdb_version" in self.server
+        """Whether the server is CockroachDB, or one that is derived from it and says so."""
+        return "crdb_version" in self.server or any(told.startswith("CockroachDB") for told in self.server.values())
 
     @property
     def head(self) -> Request | None:

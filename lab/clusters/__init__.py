@@ -9,6 +9,7 @@ from lab.clusters.base import Cluster
 from lab.clusters.choice import ClusterChoice
 from lab.clusters.compose import ComposeCluster
 from lab.clusters.embedded import EmbeddedCluster
+from lab.clusters.external import ExternalCluster
 from lab.clusters.local import LocalCluster
 from lab.errors import UsageError, unknown_name
 from lab.state import RunFolder
@@ -26,6 +27,7 @@ class Kind(NamedTuple):
 CLUSTERS: dict[str, Kind] = {
     "compose": Kind(ComposeCluster),
     "embedded": Kind(EmbeddedCluster),
+    "external": Kind(ExternalCluster, frozenset({"dsns"})),
     "local": Kind(LocalCluster, frozenset({"binary"})),
 }
 

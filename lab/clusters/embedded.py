@@ -6,17 +6,16 @@ It is one server: what only several nodes can show (leases, replicas, partitions
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 from typing import Final
 
-import asyncpg
 import psutil
 
 from faults.client import ControlClient
 from lab.cleanup import all_of
+from lab.clusters._sessions import lose_gateway
 from lab.clusters.base import Capability, Node
-from lab.clusters.gateways import PROBE_TIMEOUT, Gateways, address_of, session
+from lab.clusters.gateways import PROBE_TIMEOUT, Gateways
 from lab.clusters.postgres import Binaries, PostgresServer, find_binaries
 from lab.db.target import Address, Target
 from lab.errors import EnvironmentProblem, Unhealthy
@@ -26,11 +25,6 @@ GATEWAYS = ("n1", "n2", "n3")
 
 LEAST_FREE = 1_048_576
 """Bytes of disk without which a server fails its clients, and nothing can be said of them."""
-
-ADMIN_TIMEOUT = 10.0
-"""Seconds that ending the sessions of a lost gateway may take, the server being up."""
-
-SESSIONS = "SELECT pid, client_port FROM pg_stat_activity WHERE client_port = ANY($1::int[])"
 
 
 class EmbeddedCluster:
@@ -154,20 +148,7 @@ class EmbeddedCluster:
 
     async def lose_gateway(self, node: str) -> None:
         """Disable the gateway and end the sessions that ran through it, as when a node is gone."""
-        ports = await self._ports(node)
-        await self.control.disable(node)
-        # A server that is down has no sessions. One that came through between these two calls is in its log-in, and
-        # ends by itself: it has no transaction yet that could make it wait for anything but its client.
-        with contextlib.suppress(ConnectionError, asyncpg.CannotConnectNowError):
-            async with session(self.direct, self._direct_address, ADMIN_TIMEOUT) as admin:
-                sessions = await admin.fetch(SESSIONS, list(ports))
-                # Another gateway may have been given a port that was free again; hence the order of these two.
-                alive = {port for name in GATEWAYS for port in await self._ports(name)}
-                lost = [row["pid"] for row in sessions if row["client_port"] not in alive]
-                await admin.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", lost)
-
-    async def _ports(self, gateway: str) -> set[int]:
-        return {address_of(connection.server_side).port for connection in await self.control.connections(gateway)}
+        await lose_gateway(self.control, node, list(GATEWAYS), self.direct, self._direct_address)
 
     async def return_gateway(self, node: str) -> None:
         """Let the gateway listen again."""

@@ -24,7 +24,8 @@ class Address:
 class Target:
     """A database behind one or more *addresses* (a gateway or node each); *tls* as libpq's sslmode names it.
 
-    *refuses* names start-up settings that the server does not take: an engine leaves them out.
+    *refuses* names start-up settings that the server does not take: an engine leaves them out. Credentials of a
+    *private* target are the user's own, and never shown.
     """
 
     dialect: Dialect
@@ -34,6 +35,7 @@ class Target:
     database: str
     tls: Tls = "disable"
     refuses: frozenset[str] = frozenset()
+    private: bool = False
 
     def __post_init__(self) -> None:
         if not self.addresses:

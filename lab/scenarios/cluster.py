@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from faults.pgwire.rules import COMMIT, Rule
 from faults.plan import (
     EVERY_NODE,
     LEASEHOLDER,
@@ -12,6 +13,7 @@ from faults.plan import (
     Kill,
     Pause,
     RollingRestart,
+    Strike,
     after,
     at,
 )
@@ -66,8 +68,10 @@ SCENARIOS = (
         policy=patient,
         engine=short,
         clients=24,
-        # On slow links a COMMIT waits for its replicas most of the time: some are certain to be under way.
+        # Some COMMITs are held on their way to the node, so they are in doubt for certain when it dies; on slow links
+        # others are likely to be waiting for their replicas.
         plan=(
+            at(0.1, Strike(Rule("held", "request", "hold", COMMIT, times=4), on=LEASEHOLDER), lasting=8.0),
             at(0.1, BendLinks(Latency(delay=0.05), on=EVERY_NODE), lasting=10.0),
             at(1.0, Kill(on=LEASEHOLDER), lasting=5.0),
         ),

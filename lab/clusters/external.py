@@ -1,0 +1,176 @@
+"""A cluster of the user's own, by its addresses: a gateway of ours in front of each, and a database of the lab's own.
+
+The lab makes that database and drops it, and touches nothing else. Nothing that it writes holds credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import Final
+
+import asyncpg
+
+from faults.client import ControlClient
+from lab.clusters import _leftovers, cockroach
+from lab.clusters._dsn import read_dsns
+from lab.clusters._sessions import lose_gateway
+from lab.clusters.base import Capability, Node
+from lab.clusters.gateways import Gateways, session
+from lab.db.target import Dialect, Target
+from lab.errors import EnvironmentProblem
+from lab.state import RunFolder
+
+TIMEOUT: Final = 10.0
+"""Seconds that one statement of the lab's own may take; making a database is one."""
+
+
+class ExternalCluster:
+    """The nodes at *dsns*, named n1, n2, ... in their order. *seed* decides every draw of the gateways.
+
+    Raises UsageError for a DSN that cannot be used, without repeating it: it may hold a password.
+    """
+
+    name = "external"
+    starts_within: Final = 60.0
+    heals_within: Final = 60.0
+
+    def __init__(self, run: RunFolder, *, dsns: tuple[str, ...] = (), seed: int = 0, detached: bool = False) -> None:
+        self._theirs = read_dsns(dsns)
+        self._run = run
+        self._database = f"lab_{run.id.replace('-', '_')}"
+        self._gateways = Gateways(run.path / "proxy.log", run.environment(), seed=seed, detached=detached)
+        self._version = "a database of yours"
+        self._own: Target | None = None
+        self._injects = False
+
+    @property
+    def about(self) -> str:
+        """What it is made of."""
+        many = len(self._theirs.addresses)
+        return f"{self._version}, {many} {'address' if many == 1 else 'addresses'} of your own"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the lab can do to it: all that happens on the way there; its nodes are not ours."""
+        can = {Capability.TOXICS, Capability.WIRE_RULES, Capability.GATEWAY_LOSS}
+        if self._own is not None and self._own.dialect == "cockroachdb":
+            can |= {Capability.FORCED_RETRIES} | ({Capability.INJECTED_RETRIES} if self._injects else set())
+        return frozenset(can)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The addresses, each behind its gateway."""
+        return self._gateways.nodes
+
+    @property
+    def target(self) -> Target:
+        """The lab's database through the gateways."""
+        return replace(self.direct, addresses=tuple(node.address for node in self.nodes), tls="disable")
+
+    @property
+    def direct(self) -> Target:
+        """The lab's database around them."""
+        return self._own or replace(self._theirs, database=self._database)
+
+    @property
+    def control(self) -> ControlClient:
+        """The control API of the gateways."""
+        return self._gateways.control
+
+    async def start(self, within: float) -> None:
+        """Look at the database, make one of our own in it, and open the gateways.
+
+        Databases that killed runs of this user have left there are dropped. Raises EnvironmentProblem if the addresses
+        do not answer, or do not let us make a database.
+        """
+        if self.nodes:
+            return
+        try:
+            async with asyncio.timeout(within):
+                await self._start(within)
+        except TimeoutError as error:
+            problem = f"the external cluster did not answer within {within:g} s"
+            raise EnvironmentProblem(problem, "look whether the DSNs are right and the database is up") from error
+
+    async def _start(self, within: float) -> None:
+        first = self._theirs.addresses[0]
+        try:
+            self._version = await cockroach.version_of(self._theirs, first)
+            refuses = await cockroach.refused_settings(self._theirs, first)
+            dialect: Dialect = "cockroachdb" if self._version.startswith("CockroachDB") else "postgresql"
+            theirs = replace(self._theirs, dialect=dialect, refuses=refuses)
+            await self._make_database(theirs)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise EnvironmentProblem(
+                f"{first}: {_line(error)}", "look at the DSN, and at the rights of its user"
+            ) from error
+        self._own = replace(theirs, database=self._database)
+        self._injects = dialect == "cockroachdb" and await cockroach.injects_retries(self._own, first)
+        await self._gateways.start(within)
+        for number, address in enumerate(self._theirs.addresses, 1):
+            await self._gateways.open(f"n{number}", address)
+
+    async def _make_database(self, theirs: Target) -> None:
+        async with session(theirs, theirs.addresses[0], TIMEOUT) as connection:
+            for left in _leftovers.of_dead_runs(self._run.path):
+                if await connection.fetch("SELECT 1 FROM pg_database WHERE datname = $1", left):
+                    await connection.execute(_dropping(theirs, left))
+                    _leftovers.forget(self._run.path, left)
+            if not await connection.fetch("SELECT 1 FROM pg_database WHERE datname = $1", self._database):
+                _leftovers.remember(self._run.path, self._database)
+                await connection.execute(f"CREATE DATABASE {self._database}")
+
+    async def stop(self, within: float) -> None:
+        """Close the gateways and drop the lab's database; if that fails, the next run on this cluster does it."""
+        own, self._own = self._own, None
+        try:
+            await self._gateways.stop(within)
+        finally:
+            if own is not None:
+                with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await self._drop(own)
+
+    async def _drop(self, own: Target) -> None:
+        theirs = replace(own, database=self._theirs.database)
+        async with session(theirs, theirs.addresses[0], TIMEOUT) as connection:
+            await connection.execute(_dropping(own, self._database))
+        _leftovers.forget(self._run.path, self._database)
+
+    async def leave_running(self) -> None:
+        """Let go of the gateways without ending them."""
+        await self._gateways.leave_running()
+
+    async def heal(self, within: float) -> None:
+        """Let every gateway work."""
+        async with asyncio.timeout(within):
+            await self._gateways.heal()
+
+    async def healthy(self, within: float) -> None:
+        """Return once each gateway has let a query through."""
+        self._gateways.require_started()
+        await self._gateways.healthy(self.target, within)
+
+    async def lose_gateway(self, node: str) -> None:
+        """Disable the gateway; its sessions on the server end with it."""
+        if self.direct.dialect == "cockroachdb":
+            await self.control.disable(node)
+            return
+        address = dict(zip((n.name for n in self.nodes), self._theirs.addresses, strict=True)).get(node)
+        names = [n.name for n in self.nodes]
+        await lose_gateway(self.control, node, names, self.direct, address or self._theirs.addresses[0])
+
+    async def return_gateway(self, node: str) -> None:
+        """Let the gateway listen again."""
+        await self.control.enable(node)
+
+
+def _dropping(target: Target, database: str) -> str:
+    # Both end what still uses it: the sessions of clients that were cut off.
+    how = "CASCADE" if target.dialect == "cockroachdb" else "WITH (FORCE)"
+    return f"DROP DATABASE IF EXISTS {database} {how}"
+
+
+def _line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
