@@ -15,6 +15,7 @@ from faults.errors import ControlRefused, ControlUnreachable
 from faults.link import Stream
 from faults.pgwire.rules import Rule
 from faults.toxics import Toxic, attributes_of
+from faults.toxiproxy import control_url
 
 TIMEOUT = 10.0
 """Seconds that a call may take."""
@@ -135,14 +136,14 @@ _Shape = TypeVar("_Shape")
 
 
 class ControlClient:
-    """One session with a control API. Use as an async context manager.
+    """One session with a control API, an async context manager. *server* is its URL, or what `faults.toxiproxy` knows.
 
     Every call raises ControlUnreachable when nothing answers within *timeout* seconds and ControlRefused when the
     server says no.
     """
 
-    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, server: object, *, timeout: float = TIMEOUT) -> None:
+        self.url = control_url(server)
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
 

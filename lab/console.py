@@ -43,9 +43,12 @@ def cluster_option(command: Callable[..., int]) -> Callable[..., int]:
     @click.option("--cluster", default="embedded", show_default=True, help="which cluster to use; see lab list")
     @click.option("--binary", type=FilePath(path_type=Path), help="cockroach binary of the cluster local")
     @click.option("--dsn", "dsns", multiple=True, help="address of the cluster external; once for each node")
+    @click.option("--toxiproxy", help="lead through this Toxiproxy, too: its URL, or toxiproxy-server to start one")
     @functools.wraps(command)
-    def with_choice(*, cluster: str, binary: Path | None, dsns: tuple[str, ...], **others: Any) -> int:
-        return command(cluster=ClusterChoice(cluster, binary, dsns), **others)
+    def with_choice(
+        *, cluster: str, binary: Path | None, dsns: tuple[str, ...], toxiproxy: str | None, **others: Any
+    ) -> int:
+        return command(cluster=ClusterChoice(cluster, binary, dsns, toxiproxy), **others)
 
     return with_choice
 

@@ -26,12 +26,12 @@ class Kind(NamedTuple):
 
 CLUSTERS: dict[str, Kind] = {
     "compose": Kind(ComposeCluster),
-    "embedded": Kind(EmbeddedCluster),
-    "external": Kind(ExternalCluster, frozenset({"dsns"})),
-    "local": Kind(LocalCluster, frozenset({"binary"})),
+    "embedded": Kind(EmbeddedCluster, frozenset({"toxiproxy"})),
+    "external": Kind(ExternalCluster, frozenset({"dsns", "toxiproxy"})),
+    "local": Kind(LocalCluster, frozenset({"binary", "toxiproxy"})),
 }
 
-FLAGS = {"binary": "--binary", "dsns": "--dsn"}
+FLAGS = {"binary": "--binary", "dsns": "--dsn", "toxiproxy": "--toxiproxy"}
 """How users name the options of a `ClusterChoice`."""
 
 

@@ -17,6 +17,7 @@ from lab.clusters._sessions import lose_gateway
 from lab.clusters.base import Capability, Node
 from lab.clusters.gateways import PROBE_TIMEOUT, Gateways
 from lab.clusters.postgres import Binaries, PostgresServer, find_binaries
+from lab.clusters.toxiproxy_hop import ToxiproxyHop
 from lab.db.target import Address, Target
 from lab.errors import EnvironmentProblem, Unhealthy
 from lab.state import RunFolder
@@ -30,7 +31,8 @@ LEAST_FREE = 1_048_576
 class EmbeddedCluster:
     """One PostgreSQL server and one proxy process in a run folder, which owns both.
 
-    *seed* decides every draw of the proxies. *detached*: the processes outlive their owner (``lab up``).
+    *seed* decides every draw of the proxies. *detached*: the processes outlive their owner (``lab up``). *toxiproxy*: a
+    real one to lead through, as `toxiproxy_hop` takes it.
     """
 
     name = "embedded"
@@ -41,12 +43,19 @@ class EmbeddedCluster:
     heals_within: Final = 15.0
 
     def __init__(
-        self, run: RunFolder, *, seed: int = 0, binaries: Binaries | None = None, detached: bool = False
+        self,
+        run: RunFolder,
+        *,
+        seed: int = 0,
+        binaries: Binaries | None = None,
+        detached: bool = False,
+        toxiproxy: object = None,
     ) -> None:
         self._run = run
         self._binaries = binaries or find_binaries()
         self._server = PostgresServer(run.path / "server", self._binaries, run.environment())
-        self._gateways = Gateways(run.path / "proxy.log", run.environment(), seed=seed, detached=detached)
+        hop = None if toxiproxy is None else ToxiproxyHop(toxiproxy, run.path, run.environment())
+        self._gateways = Gateways(run.path / "proxy.log", run.environment(), seed=seed, detached=detached, hop=hop)
         self._created = False
         self._crashed = False
 
@@ -54,7 +63,8 @@ class EmbeddedCluster:
     def about(self) -> str:
         """What it is made of."""
         version = ".".join(map(str, self._binaries.version))
-        return f"PostgreSQL {version} ({self._binaries.origin}), one server behind {len(GATEWAYS)} gateways"
+        made_of = f"PostgreSQL {version} ({self._binaries.origin}), one server behind {len(GATEWAYS)} gateways"
+        return made_of + self._gateways.about
 
     @property
     def nodes(self) -> tuple[Node, ...]:

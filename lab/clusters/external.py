@@ -18,6 +18,7 @@ from lab.clusters._dsn import read_dsns
 from lab.clusters._sessions import lose_gateway
 from lab.clusters.base import Capability, Node
 from lab.clusters.gateways import Gateways, session
+from lab.clusters.toxiproxy_hop import ToxiproxyHop
 from lab.db.target import Dialect, Target
 from lab.errors import EnvironmentProblem
 from lab.state import RunFolder
@@ -36,11 +37,20 @@ class ExternalCluster:
     starts_within: Final = 60.0
     heals_within: Final = 60.0
 
-    def __init__(self, run: RunFolder, *, dsns: tuple[str, ...] = (), seed: int = 0, detached: bool = False) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        *,
+        dsns: tuple[str, ...] = (),
+        seed: int = 0,
+        detached: bool = False,
+        toxiproxy: object = None,
+    ) -> None:
         self._theirs = read_dsns(dsns)
         self._run = run
         self._database = f"lab_{run.id.replace('-', '_')}"
-        self._gateways = Gateways(run.path / "proxy.log", run.environment(), seed=seed, detached=detached)
+        hop = None if toxiproxy is None else ToxiproxyHop(toxiproxy, run.path, run.environment())
+        self._gateways = Gateways(run.path / "proxy.log", run.environment(), seed=seed, detached=detached, hop=hop)
         self._version = "a database of yours"
         self._own: Target | None = None
         self._injects = False
@@ -49,7 +59,7 @@ class ExternalCluster:
     def about(self) -> str:
         """What it is made of."""
         many = len(self._theirs.addresses)
-        return f"{self._version}, {many} {'address' if many == 1 else 'addresses'} of your own"
+        return f"{self._version}, {many} {'address' if many == 1 else 'addresses'} of your own{self._gateways.about}"
 
     @property
     def capabilities(self) -> frozenset[Capability]:

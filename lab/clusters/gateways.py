@@ -16,6 +16,7 @@ from lab.cleanup import all_of
 from lab.clusters._ports import free_port
 from lab.clusters.base import Node
 from lab.clusters.proxy_process import ProxyProcess
+from lab.clusters.toxiproxy_hop import ToxiproxyHop
 from lab.db.target import Address, Target
 from lab.errors import Unhealthy
 
@@ -33,7 +34,7 @@ class Gateways:
     """One proxy process and its gateways, in order of their opening.
 
     *seed* decides every draw. *detached*: the process outlives its owner. *protocol* "postgresql" follows the
-    conversation, so that rules can strike.
+    conversation, so that rules can strike. *hop*: a Toxiproxy between every gateway and its node.
     """
 
     def __init__(
@@ -44,11 +45,18 @@ class Gateways:
         seed: int,
         detached: bool = False,
         protocol: str = "postgresql",
+        hop: ToxiproxyHop | None = None,
     ) -> None:
         self._process = ProxyProcess(log, environment, seed=seed, detached=detached)
         self._protocol = protocol
+        self._hop = hop
         self._control: ControlClient | None = None
         self.nodes: tuple[Node, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """What leads to the nodes, to be said behind what they are; empty if that is nothing but gateways."""
+        return ", through a Toxiproxy" if self._hop is not None else ""
 
     @property
     def control(self) -> ControlClient:
@@ -59,11 +67,15 @@ class Gateways:
 
     async def start(self, within: float) -> None:
         """Start the process, without gateways yet; EnvironmentProblem after *within* seconds."""
+        if self._hop is not None:
+            await self._hop.start(within)
         await self._process.start(within)
         self._control = ControlClient(self._process.url)
 
     async def open(self, name: str, upstream: Address | str) -> Node:
         """Open a gateway that leads to *upstream*, at a free port, and return it as a node."""
+        if self._hop is not None:
+            upstream = await self._hop.lead(name, str(upstream))
         # Not port 0: the kernel could give a client such a port while the gateway is down, and it could not come back.
         while True:
             listen = f"127.0.0.1:{free_port()}"
@@ -82,9 +94,13 @@ class Gateways:
         await self.leave_running()
         self._control, self.nodes = None, ()
         await self._process.stop(within)
+        if self._hop is not None:
+            await self._hop.stop(within)
 
     async def leave_running(self) -> None:
         """Let go of the process without ending it."""
+        if self._hop is not None:
+            await self._hop.leave_running()
         if self._control is not None:
             await self._control.close()
 
@@ -92,6 +108,8 @@ class Gateways:
         """Enable every gateway, take toxics and rules away; raise Unhealthy if the proxy does not do so."""
         try:
             await self.control.reset()
+            if self._hop is not None:
+                await self._hop.heal()
         except FaultError as error:
             raise Unhealthy(self._process.trouble() or f"the fault proxy cannot be healed: {error}") from error
 

@@ -21,6 +21,7 @@ from lab.clusters._node_process import NodeProcess
 from lab.clusters._ports import free_port
 from lab.clusters.base import Capability, Node
 from lab.clusters.gateways import Gateways
+from lab.clusters.toxiproxy_hop import ToxiproxyHop
 from lab.db.target import Address, Target
 from lab.errors import EnvironmentProblem, Unhealthy
 from lab.state import RunFolder
@@ -40,19 +41,28 @@ INIT: Final = 20.0
 class LocalCluster:
     """Nodes n1, n2, n3 of *binary* (default: ``cockroach`` on PATH) in a run folder.
 
-    *seed* decides every draw of the proxies. *detached*: the processes outlive their owner (``lab up``). Raises
-    EnvironmentProblem if there is no binary.
+    *seed* decides every draw of the proxies. *detached*: the processes outlive their owner (``lab up``). *toxiproxy*: a
+    real one to lead clients through, as `toxiproxy_hop` takes it. Raises EnvironmentProblem if there is no binary.
     """
 
     name = "local"
     starts_within: Final = 60.0
     heals_within: Final = 90.0
 
-    def __init__(self, run: RunFolder, *, seed: int = 0, binary: Path | None = None, detached: bool = False) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        *,
+        seed: int = 0,
+        binary: Path | None = None,
+        detached: bool = False,
+        toxiproxy: object = None,
+    ) -> None:
         self._binary = find_binary(binary)
         self._folder = run.path / "nodes"
-        self._environment = run.environment()
-        self._gateways = Gateways(run.path / "proxy.log", self._environment, seed=seed, detached=detached)
+        env = self._environment = run.environment()
+        hop = None if toxiproxy is None else ToxiproxyHop(toxiproxy, run.path, env)
+        self._gateways = Gateways(run.path / "proxy.log", env, seed=seed, detached=detached, hop=hop)
         self._links = Gateways(run.path / "links.log", self._environment, seed=seed, detached=detached, protocol="tcp")
         self._addresses = {name: Address("127.0.0.1", free_port()) for name in NODES}
         self._processes: dict[str, NodeProcess] = {}
@@ -65,7 +75,8 @@ class LocalCluster:
     @property
     def about(self) -> str:
         """What it is made of."""
-        return f"{self._version}, {len(NODES)} processes of {self._binary}, links between them proxied"
+        made_of = f"{self._version}, {len(NODES)} processes of {self._binary}, links between them proxied"
+        return made_of + self._gateways.about
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("faults.failing",),
     ("faults.gate",),
     ("faults.link",),
+    ("faults.toxiproxy",),
     ("faults.proxy", "faults.client", "faults.kinds", "faults.plan"),
     ("faults.registry", "faults.describe"),
     ("faults.http", "faults.rule_routes", "faults.server"),
