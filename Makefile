@@ -6,16 +6,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: run test test-slow check bench format clean
+.PHONY: run test test-slow test-clusters check bench format clean
 
 run: $(STAMP)  ## a chaos run of every shipped scenario on the embedded cluster
 	$(BIN)/lab run $(ARGS)
 
 test: $(STAMP)  ## all tests; ARGS="-k name" chooses some
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow and not cluster" $(ARGS)
 
 test-slow: $(STAMP)  ## the tests that judge many policies in full (some minutes)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m slow $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "slow and not cluster" $(ARGS)
+
+test-clusters: $(STAMP)  ## the tests of clusters of containers, or of a cockroach binary, one after the other
+	$(BIN)/pytest -m cluster $(ARGS)
 
 check: $(STAMP)  ## style and types
 	$(BIN)/ruff check .

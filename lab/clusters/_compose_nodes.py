@@ -65,6 +65,10 @@ class ComposeNodes:
 
         return await self._call(kill)
 
+    def forget_faults(self) -> None:
+        """Take it that no node was meant to be down."""
+        self._meant_down.clear()
+
     async def pause(self, node: str) -> str:
         """Freeze the container."""
 

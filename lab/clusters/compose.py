@@ -211,6 +211,10 @@ class ComposeCluster:
         """Kill the node's container."""
         return await self._started()[0].kill(node)
 
+    def forget_faults(self) -> None:
+        """Take it that no node was meant to be down: what is down from here on is so by itself."""
+        self._started()[0].forget_faults()
+
     async def pause_node(self, node: str) -> str:
         """Freeze the node's container."""
         return await self._started()[0].pause(node)

@@ -53,6 +53,7 @@ class ExternalCluster:
         self._gateways = Gateways(run.path / "proxy.log", run.environment(), seed=seed, detached=detached, hop=hop)
         self._version = "a database of yours"
         self._own: Target | None = None
+        self._made_in: Target | None = None
         self._injects = False
 
     @property
@@ -130,22 +131,24 @@ class ExternalCluster:
                     _leftovers.forget(self._run.path, left)
             if not await connection.fetch("SELECT 1 FROM pg_database WHERE datname = $1", self._database):
                 _leftovers.remember(self._run.path, self._database)
-                await connection.execute(f"CREATE DATABASE {self._database}")
+                self._made_in = theirs
+                # A start that was cut short may have asked for it, and the server be about to make it.
+                with contextlib.suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+                    await connection.execute(f"CREATE DATABASE {self._database}")
 
     async def stop(self, within: float) -> None:
         """Close the gateways and drop the lab's database; if that fails, the next run on this cluster does it."""
-        own, self._own = self._own, None
+        theirs, self._made_in, self._own = self._made_in, None, None
         try:
             await self._gateways.stop(within)
         finally:
-            if own is not None:
+            if theirs is not None:
                 with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    await self._drop(own)
+                    await self._drop(theirs)
 
-    async def _drop(self, own: Target) -> None:
-        theirs = replace(own, database=self._theirs.database)
+    async def _drop(self, theirs: Target) -> None:
         async with session(theirs, theirs.addresses[0], TIMEOUT) as connection:
-            await connection.execute(_dropping(own, self._database))
+            await connection.execute(_dropping(theirs, self._database))
         _leftovers.forget(self._run.path, self._database)
 
     async def leave_running(self) -> None:

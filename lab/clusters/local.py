@@ -223,6 +223,10 @@ class LocalCluster:
         self._meant_down.add(node)
         return await self._processes[node].kill()
 
+    def forget_faults(self) -> None:
+        """Take it that no node was meant to be down: what is down from here on is so by itself."""
+        self._meant_down.clear()
+
     async def pause_node(self, node: str) -> str:
         """Stop the node's process."""
         return await self._processes[node].pause()
