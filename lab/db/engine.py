@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from lab.db.dialects import trust_row_counts
 from lab.db.drivers import OPENERS, Bounds, Driver
 from lab.db.errors import ConnectTimedOut
 from lab.db.target import Target
@@ -68,6 +69,7 @@ def application_engine(
         pool_pre_ping=pool_pre_ping,
         pool_recycle=pool_recycle,
     )
+    trust_row_counts(engine.dialect)
     return engine
 
 
