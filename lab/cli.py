@@ -182,6 +182,8 @@ def _print_addresses(info: Any) -> None:
     for what in ("direct", "control"):
         if what in info:
             out.print(f"  {what:<8} {info[what]}", soft_wrap=True)
+    for what, url in dict(info.get("places", {})).items():
+        out.print(f"  {what:<10} {url}", soft_wrap=True)
 
 
 @cli.command()

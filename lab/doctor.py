@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -12,7 +11,9 @@ from collections.abc import Awaitable, Callable, Iterable
 import msgspec
 
 from faults.errors import FaultError
+from lab import _containers
 from lab.cleanup import to_its_end
+from lab.clusters import _compose_command
 from lab.clusters.embedded import EmbeddedCluster
 from lab.clusters.postgres import find_binaries
 from lab.errors import LabError
@@ -42,7 +43,7 @@ async def diagnose() -> list[Diagnosis]:
         ("earlier runs", False, _earlier_runs),
         ("Docker engine", False, _docker),
         ("Docker Compose", False, _compose),
-        ("cockroach binary", False, _binary("cockroach", "the cluster 'local' will want it")),
+        ("cockroach binary", False, _binary("cockroach", "only the cluster 'local' wants it, or a path with --binary")),
         ("toxiproxy-server", False, _binary("toxiproxy-server", "not needed: the lab has its own proxy")),
     ]
     return [await _ask(name, probe, needed=needed) for name, needed, probe in probes]
@@ -98,22 +99,16 @@ async def _earlier_runs() -> str:
 
 
 async def _docker() -> str:
-    client = shutil.which("docker")
-    if client is None:
-        raise _Absent("no docker client on PATH; only the cluster 'compose' will want it")
-    code, said = await _run(client, "version", "--format", "{{.Server.Version}}")
-    if code:
-        raise _Absent(f"a client without an engine ({said or 'it did not answer'}); start dockerd or Docker Desktop")
-    return f"engine {said}"
+    client = await asyncio.to_thread(_containers.connect)
+    try:
+        return f"engine {client.version()['Version']}"
+    finally:
+        client.close()
 
 
 async def _compose() -> str:
-    for command in (["docker", "compose", "version", "--short"], ["docker-compose", "version", "--short"]):
-        if shutil.which(command[0]):
-            code, said = await _run(*command)
-            if not code and said:
-                return f"{' '.join(command[:-2])} {said}"
-    raise _Absent("neither 'docker compose' nor docker-compose; only the cluster 'compose' will want it")
+    found = await _compose_command.find_compose()
+    return f"{' '.join(found.command)} {found.version}"
 
 
 def _binary(name: str, otherwise: str) -> Callable[[], Awaitable[str]]:
@@ -124,21 +119,6 @@ def _binary(name: str, otherwise: str) -> Callable[[], Awaitable[str]]:
         return path
 
     return probe
-
-
-async def _run(*command: str) -> tuple[int, str]:
-    """Return the exit code and the last line of what a program said; 1 when it does not answer in time."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        async with asyncio.timeout(QUICK):
-            output, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return 1, ""
-    return process.returncode or 0, output.decode(errors="replace").strip().rpartition("\n")[2]
 
 
 def able(diagnoses: Iterable[Diagnosis]) -> bool:

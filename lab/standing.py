@@ -43,6 +43,7 @@ def describe(cluster: Cluster) -> dict[str, JSON]:
         "control": cluster.control.url,
         "nodes": {node.name: dsn(cluster.target, str(node.address)) for node in cluster.nodes},
         "direct": dsn(cluster.direct, str(cluster.direct.addresses[0])),
+        "places": dict(cluster.places),
     }
 
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from lab.errors import EnvironmentProblem
 
@@ -41,13 +41,20 @@ def package_file(name: str) -> Path:
     return Path(str(resources.files("lab.clusters") / "_compose" / name))
 
 
-async def find_compose() -> tuple[str, ...]:
-    """Return the command of Compose, docker's plugin or docker-compose; EnvironmentProblem if neither is there."""
+class Compose(NamedTuple):
+    """The words that call Compose, and its version."""
+
+    command: tuple[str, ...]
+    version: str
+
+
+async def find_compose() -> Compose:
+    """Return docker's plugin, or docker-compose; raise EnvironmentProblem if neither is there."""
     for command in (("docker", "compose"), ("docker-compose",)):
         if shutil.which(command[0]):
             code, said = await run([*command, "version", "--short"], {}, ANSWER)
             if code == 0 and said:
-                return command
+                return Compose(command, said.splitlines()[-1])
     if shutil.which("docker") is None:
         raise EnvironmentProblem("there is neither 'docker' nor 'docker-compose' on PATH", "install Docker")
     raise EnvironmentProblem(

@@ -52,8 +52,9 @@ def _read(dsn: str, which: str) -> Target:
             f"{which} asks for sslmode={mode}: a gateway follows the conversation, which has to be in clear; "
             "use sslmode=disable on a network that you trust, or a tunnel"
         )
+    usual = "26257" if scheme.startswith("cockroach") else "5432"
     hosts = parts["host"].split(",")
-    ports = parts.get("port", "26257" if scheme.startswith("cockroach") else "5432").split(",")
+    ports = [port or usual for port in parts.get("port", "").split(",")]
     ports = ports * len(hosts) if len(ports) == 1 else ports
     if len(ports) != len(hosts) or not all(port.isdecimal() for port in ports):
         raise UsageError(f"{which} has {len(hosts)} hosts and {len(ports)} ports")

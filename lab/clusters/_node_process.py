@@ -44,6 +44,11 @@ class NodeProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def url(self) -> str:
+        """Its HTTP address."""
+        return f"http://{self._http}"
+
+    @property
     def running(self) -> bool:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
@@ -84,7 +89,7 @@ class NodeProcess:
         async with aiohttp.ClientSession(timeout=timeout) as client:
             while self.running:
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                    async with client.get(f"http://{self._http}{path}") as response:
+                    async with client.get(f"{self.url}{path}") as response:
                         if any_status or response.status == 200:
                             return
                 if time.monotonic() > deadline:

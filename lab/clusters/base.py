@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -109,6 +109,10 @@ class Cluster(Protocol):
     @property
     def control(self) -> ControlClient:
         """The control API of the proxies."""
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """What else a user may want to visit, URLs by what they are: consoles, a Toxiproxy."""
 
     @property
     def starts_within(self) -> float:

@@ -68,6 +68,12 @@ class ComposeCluster:
         return frozenset(Capability) - {Capability.SERVER_CRASH} - self._lacks
 
     @property
+    def places(self) -> dict[str, str]:
+        """Toxiproxy's control API and the consoles of the nodes."""
+        ports = {"toxiproxy": "TOXIPROXY_PORT", **{f"console {name}": f"{name}_CONSOLE_PORT" for name in NODES}}
+        return {what: f"http://{self._published(variable)}" for what, variable in ports.items()} if self._ports else {}
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
         """The nodes, each behind its gateway."""
         return self._gateways.nodes
@@ -124,9 +130,9 @@ class ComposeCluster:
         for name in NODES:
             await self._gateways.open(name, self._published(f"{name}_PORT"))
 
-    async def _bring_up(self, compose: tuple[str, ...]) -> None:
+    async def _bring_up(self, compose: _compose_command.Compose) -> None:
         file = str(_compose_command.package_file(_compose_command.FILE))
-        command = [*compose, "--project-name", self._run.id, "--file", file, "up", "--detach"]
+        command = [*compose.command, "--project-name", self._run.id, "--file", file, "up", "--detach"]
         for attempt in range(PORT_TRIES):
             variables = [f"{name.upper()}{kind}_PORT" for name in NODES for kind in ("", "_DIRECT", "_CONSOLE")]
             self._ports = {variable: free_port() for variable in (*variables, "TOXIPROXY_PORT")}

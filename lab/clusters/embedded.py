@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import psutil
@@ -39,6 +41,7 @@ class EmbeddedCluster:
     capabilities = frozenset(
         {Capability.TOXICS, Capability.WIRE_RULES, Capability.GATEWAY_LOSS, Capability.SERVER_CRASH}
     )
+    places: Final[Mapping[str, str]] = MappingProxyType({})
     starts_within: Final = 60.0
     heals_within: Final = 15.0
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 import asyncpg
@@ -34,6 +37,7 @@ class ExternalCluster:
     """
 
     name = "external"
+    places: Final[Mapping[str, str]] = MappingProxyType({})
     starts_within: Final = 60.0
     heals_within: Final = 60.0
 
@@ -186,4 +190,6 @@ def _dropping(target: Target, database: str) -> str:
 
 
 def _line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     return str(error).partition("\n")[0] or type(error).__name__

@@ -84,6 +84,11 @@ class LocalCluster:
         return frozenset(Capability) - {Capability.SERVER_CRASH, Capability.NODE_DISCONNECT} - self._lacks
 
     @property
+    def places(self) -> dict[str, str]:
+        """The consoles of the nodes."""
+        return {f"console {name}": process.url for name, process in self._processes.items()}
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
         """The nodes, each behind its gateway."""
         return self._gateways.nodes

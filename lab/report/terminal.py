@@ -168,14 +168,13 @@ def recheck_lines(judged: Recheck) -> Group:
 
 
 def refused_lines(suite: Suite) -> list[Text]:
-    """Return what the cluster was not able to run, and why; a line for each reason."""
-    by_reason: dict[tuple[str, ...], list[str]] = {}
-    for name, lacks in suite.refused:
-        by_reason.setdefault(lacks, []).append(name)
-    return [
-        Text(f"not on '{suite.cluster}', which has no {', no '.join(lacks)}: {', '.join(names)}", style="dim")
-        for lacks, names in by_reason.items()
-    ]
+    """Return what the cluster was not able to run, and what it lacks for that."""
+    if not suite.refused:
+        return []
+    lacks = sorted({need for _, needs in suite.refused for need in needs})
+    names = ", ".join(name for name, _ in suite.refused)
+    told = f"{len(suite.refused)} not run, as '{suite.cluster}' has no {', '.join(lacks)}: {names}"
+    return [Text(told, style="dim")]
 
 
 def last_line(suite: Suite) -> Text:

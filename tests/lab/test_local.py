@@ -1,0 +1,62 @@
+"""The cluster of a cockroach binary, as far as it can be told without one: what is missing, and with what remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from faults.topology import links_between
+from lab.clusters.cockroach import start_arguments
+from lab.clusters.local import LocalCluster, find_binary
+from lab.db.target import Address
+from lab.errors import EnvironmentProblem
+from lab.state import RunFolder
+
+
+def test_without_a_binary_it_says_how_to_name_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentProblem, match="no 'cockroach' on PATH; install CockroachDB, or name one with --bin"):
+        find_binary()
+    with pytest.raises(EnvironmentProblem, match="there is no file 'nowhere'"):
+        find_binary(Path("nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("not a program", "cannot be executed: Exec format error; name a cockroach binary for this machine"),
+        ("#!/bin/sh\necho 'unknown flag: --locality'; exit 1", "node n. ended: unknown flag: --locality"),
+    ],
+)
+async def test_a_binary_that_is_none_ends_the_start_at_once_with_its_own_words(
+    root: Path, tmp_path: Path, content: str, complaint: str
+) -> None:
+    binary = tmp_path / "cockroach"
+    binary.write_text(content)
+    binary.chmod(0o755)
+    run = RunFolder.create("test", root)
+    cluster = LocalCluster(run, binary=binary)
+    began = time.monotonic()
+    try:
+        with pytest.raises(EnvironmentProblem, match=complaint):
+            await cluster.start(30.0)
+        assert time.monotonic() - began < 15.0
+    finally:
+        await cluster.stop(5.0)
+        await asyncio.to_thread(run.remove, 5.0)
+
+
+def test_each_node_is_told_the_links_to_and_from_its_peers_and_never_their_own_addresses() -> None:
+    nodes = {name: Address("127.0.0.1", 1000 + number) for number, name in enumerate(("n1", "n2", "n3"), 1)}
+    links = {link: Address("127.0.0.1", 2000 + number) for number, link in enumerate(links_between([*nodes]))}
+    arguments = start_arguments("n2", nodes, Address("127.0.0.1", 3000), Path("/store"), links)
+
+    given = dict(argument.removeprefix("--").split("=", 1) for argument in arguments if "=" in argument)
+    by_name = {str(link): str(address) for link, address in links.items()}
+    assert given["join"] == f"{by_name['n2-to-n1']},{by_name['n2-to-n3']}"
+    assert given["locality-advertise-addr"] == f"node=n1@{by_name['n1-to-n2']},node=n3@{by_name['n3-to-n2']}"
+    assert given["locality"] == "node=n2"
+    assert given["listen-addr"] == given["advertise-addr"] == "127.0.0.1:1002"
