@@ -117,7 +117,7 @@ class Session:
         self._statements = Names()
         self._portals = Names()
         self._skipping = False
-        self._copying = False
+        self.copying = False
         self._unsure: list[Statement] = []
 
     @property
@@ -136,6 +136,26 @@ class Session:
         """The request that the server is answering now."""
         return self.pending[0] if self.pending else None
 
+    def answering(self, kind: int) -> Request | None:
+        """Return the request that a message of a *kind* answers: an error while a statement is prepared is its own."""
+        if kind == 0x45:  # E: ErrorResponse
+            for request in self.pending:
+                if isinstance(request, Statement):
+                    return request
+                if request.op == "S":
+                    break
+        return self.head
+
+    def inside(self, statement: Statement) -> bool:
+        """Whether a statement under way will find a transaction open, unless what comes before it fails."""
+        inside = self.status != "I"
+        for request in self.pending:
+            if request is statement:
+                break
+            if isinstance(request, Statement):
+                inside = request.kind == "BEGIN" or (inside and not request.ends_transaction)
+        return inside
+
     @property
     def synced(self) -> bool:
         """Whether the client has asked for a ReadyForQuery that has not come yet."""
@@ -152,7 +172,7 @@ class Session:
         if op == "S":
             self._sync()
         elif op in "cf":
-            self._copying = False
+            self.copying = False
         elif not self._skipping:
             return self._asked(op, body)
         return None
@@ -172,7 +192,7 @@ class Session:
         return statement
 
     def _sync(self) -> None:
-        if not self._copying:  # a server that is taking in data ignores it
+        if not self.copying:  # a server that is taking in data ignores it
             self._skipping = False
             self.pending.append(_SHARED["S"])
 
@@ -222,7 +242,7 @@ class Session:
             self._copy_in()
 
     def _executed(self, head: Request | None, piece: Piece) -> None:
-        self._copying = False
+        self.copying = False
         if isinstance(head, Statement):
             head.settle(text(piece.body.split(b"\0", 1)[0]) or "nothing")
             if head.ends_transaction:
@@ -233,7 +253,7 @@ class Session:
                 self.pending.popleft()
 
     def _failed(self, head: Request | None, sqlstate: str) -> None:
-        self._copying = False
+        self.copying = False
         if isinstance(head, Statement) and head.op != "E":
             head.settle(sqlstate)
             return
@@ -249,7 +269,7 @@ class Session:
 
     def _ready(self, piece: Piece) -> None:
         self.status = text(piece.body[:1]) or "I"
-        self._copying = False
+        self.copying = False
         self._unsure.clear()
         while self.pending:
             settled = self.pending.popleft()
@@ -259,7 +279,7 @@ class Session:
                 return
 
     def _copy_in(self) -> None:
-        self._copying = True
+        self.copying = True
         while len(self.pending) > 1 and self.pending[1].op == "S":
             del self.pending[1]
 
