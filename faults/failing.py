@@ -49,7 +49,7 @@ class Failing:
         self.halting = True
         # What a transaction does next, its COMMIT for one, must not be done before the statement has failed.
         # Outside of one there is nothing to fail before the Sync has committed it.
-        inside = statement.ends_transaction or self._session.inside(statement)
+        inside = statement.ends_transaction or self._session.open_behind(statement)
         self._at_once = inside and statement.op == "E"
 
     def stops_behind(self, kind: int) -> bool:

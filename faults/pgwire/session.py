@@ -34,6 +34,7 @@ CONNECT: Final = "CONNECT"
 # The kind of the reply that settles a request of a kind.
 _SETTLES: Final = {b"1"[0]: "P", b"2"[0]: "B", b"3"[0]: "C", b"n"[0]: "D", b"T"[0]: "D"}
 _EXECUTED: Final = frozenset(b"CIs")
+_STATUS_BEHIND: Final = {"BEGIN": "T", "COMMIT": "I", "ROLLBACK": "I", "ROLLBACK TO": "T"}
 _READY_AFTER: Final = ("S", "Q", "F")
 
 # Possessive: a hundred empty comments must not cost 2**100 attempts.
@@ -146,15 +147,15 @@ class Session:
                     break
         return self.head
 
-    def inside(self, statement: Statement) -> bool:
-        """Whether a statement under way will find a transaction open, unless what comes before it fails."""
-        inside = self.status != "I"
+    def open_behind(self, statement: Statement) -> bool:
+        """Whether a transaction will be open behind a statement under way, unless something fails."""
+        is_open = self.status != "I"
         for request in self.pending:
+            if isinstance(request, Statement):
+                is_open = request.kind == "BEGIN" or (is_open and not request.ends_transaction)
             if request is statement:
                 break
-            if isinstance(request, Statement):
-                inside = request.kind == "BEGIN" or (inside and not request.ends_transaction)
-        return inside
+        return is_open
 
     @property
     def synced(self) -> bool:
@@ -245,6 +246,8 @@ class Session:
         self.copying = False
         if isinstance(head, Statement):
             head.settle(text(piece.body.split(b"\0", 1)[0]) or "nothing")
+            # In a pipeline the next ReadyForQuery, which says it for certain, may be far.
+            self.status = _STATUS_BEHIND.get(head.kind, self.status)
             if head.ends_transaction:
                 self._unsure.clear()
             elif head.op == "E" and self.status == "I" and len(self._unsure) < MOST_UNSURE:
@@ -254,6 +257,7 @@ class Session:
 
     def _failed(self, head: Request | None, sqlstate: str) -> None:
         self.copying = False
+        self.status = "E" if self.status == "T" else self.status
         if isinstance(head, Statement) and head.op != "E":
             head.settle(sqlstate)
             return
