@@ -8,6 +8,7 @@ import select
 
 import psycopg
 import pytest
+from psycopg.pq.abc import PGconn, PGresult
 
 from faults.pgwire.rules import PRESETS, Rule, Where
 from tests.faults.pgwire.bench import Bench, outcome
@@ -45,7 +46,7 @@ def insert(number: int) -> str:
     return f"INSERT INTO t VALUES ({number})"  # noqa: S608 - a number
 
 
-def send(raw: psycopg.pq.PGconn, batches: Batches, *, flush: bool) -> list[str]:
+def send(raw: PGconn, batches: Batches, *, flush: bool) -> list[str]:
     """Send all batches, each with a Sync, without reading; return the command or SQLSTATE of every answer in order."""
     raw.nonblocking = 0
     raw.enter_pipeline_mode()
@@ -64,7 +65,7 @@ def send(raw: psycopg.pq.PGconn, batches: Batches, *, flush: bool) -> list[str]:
     return heard
 
 
-def next_result(raw: psycopg.pq.PGconn) -> psycopg.pq.PGresult | None:
+def next_result(raw: PGconn) -> PGresult | None:
     while raw.is_busy():  # to wait in get_result() would stop the whole process
         if not select.select([raw.socket], [], [], PATIENCE)[0]:
             raise TimeoutError("no answer")
@@ -72,7 +73,7 @@ def next_result(raw: psycopg.pq.PGconn) -> psycopg.pq.PGresult | None:
     return raw.get_result()
 
 
-def answer(result: psycopg.pq.PGresult) -> str:
+def answer(result: PGresult) -> str:
     names = {psycopg.pq.ExecStatus.PIPELINE_SYNC: "sync", psycopg.pq.ExecStatus.PIPELINE_ABORTED: "skipped"}
     said = result.command_status or result.error_field(psycopg.pq.DiagnosticField.SQLSTATE) or b""
     return names.get(psycopg.pq.ExecStatus(result.status)) or said.decode()
