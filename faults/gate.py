@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from faults.chunk import End
-from faults.failing import READY, SYNC, Failing
+from faults.failing import ERROR, EXECUTE, FLUSH, READY, Failing
 from faults.pgwire import messages
 from faults.pgwire.errors import NotPostgres, ProtocolViolation
 from faults.pgwire.framing import BYTES, CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, STARTUP, Framer, Piece
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ERROR: Final = b"E"[0]
-QUERY: Final = b"Q"[0]
 ANY_TIME: Final = frozenset(b"SA")
 """Messages of the server that belong to no request: ParameterStatus, NotificationResponse."""
 
-COPY_BEGINS: Final = frozenset(b"GW")
+COPY_IN: Final = b"G"[0]
+COPY_BOTH: Final = b"W"[0]
+COPIES: Final = (COPY_IN, COPY_BOTH)
+MILESTONES: Final = (READY, *COPIES)
 Found: TypeAlias = tuple[ArmedRule, Firing]
 
 
@@ -88,8 +89,8 @@ class Gate:
                         self._strike_request(found, statement, piece, pieces[index + 1 :])
                         return
             out.append(piece[2])
-            if failing.halting and kind in (SYNC, QUERY):
-                self.requests.send(*out)
+            if failing.halting and failing.stops_behind(kind):
+                self.requests.send(*out, FLUSH if kind == EXECUTE else b"")
                 self._halt(pieces[index + 1 :])
                 return
         self.requests.send(*out)
@@ -116,7 +117,8 @@ class Gate:
         found[1].forwarded = True
         statement.claim = found
         self._claimed.append(statement)
-        self._failing.halting |= found[0].rule.action == "error" and not found[0].rule.fatal
+        if _fails(found[0].rule):
+            self._failing.expect(statement)
         return None
 
     def _strike_request(self, found: Found, statement: Statement, piece: Piece, rest: list[Piece]) -> None:
@@ -128,7 +130,7 @@ class Gate:
             self._waits.add(armed, lambda: self._send_late(firing, piece))
         elif rule.action != "error":
             self._cut(armed)
-        elif rule.fatal or statement.kind == CONNECT:
+        elif statement.kind == CONNECT or not _fails(rule):
             self._end_session(rule)
         else:
             self._failing.instead(rule, statement)
@@ -177,7 +179,7 @@ class Gate:
             return
         out: list[bytes] = []
         for index, piece in enumerate(pieces):
-            head = session.head
+            head = session.answering(piece.kind)
             if piece.kind >= 0:
                 session.reply(piece)
             if self._stays(head, piece):
@@ -188,7 +190,7 @@ class Gate:
                     return
                 continue
             out.append(piece.raw)
-            if piece.kind == READY or piece.kind in COPY_BEGINS:
+            if piece.kind in MILESTONES or not session.pending:
                 self.replies.send(*out)
                 out.clear()
                 self._go_on(piece)
@@ -202,8 +204,10 @@ class Gate:
             return True
         if self._striking is not None:
             return True
-        if isinstance(head, Statement) and head.claim is not None and piece.kind not in COPY_BEGINS:
-            if not head.claim[0].over:
+        if isinstance(head, Statement) and head.claim is not None and piece.kind != COPY_IN:
+            armed = head.claim[0]
+            # A server that streams both ways answers nothing until that is over: it cannot be made to fail.
+            if not armed.over and not (piece.kind == COPY_BOTH and _fails(armed.rule)):
                 self._striking = head
                 return True
             self._give_back(head)
@@ -215,7 +219,7 @@ class Gate:
         if statement is None:
             return None
         action = statement.claim[0].rule.action
-        if action in ("delay", "hold") or piece.kind == READY:
+        if action in ("delay", "hold") or piece.kind in (READY, COPY_BOTH):
             return statement
         if statement.op != "E" or self.session.head is statement:
             return None
@@ -239,6 +243,9 @@ class Gate:
             self._end_session(rule)
         else:
             self._failing.afterwards(rule, statement, piece)
+            if piece.kind != READY and self._failing.halted:
+                # The server is about to throw away what comes up to the Sync, where the requests stop again.
+                self._unhalt(halting=True)
             self._go_on(piece)
             self._replies(rest)
 
@@ -255,9 +262,13 @@ class Gate:
             for statement in list(self._claimed):
                 self._give_back(statement)
             self._watching = failing.halting = False
-        if failing.halted and (settled or piece.kind in COPY_BEGINS):
-            failing.halted = False
-            self.requests.open()
+        if failing.halted and (settled or piece.kind in COPIES):
+            self._unhalt(halting=piece.kind == COPY_IN and not settled)
+
+    def _unhalt(self, *, halting: bool) -> None:
+        self._failing.halted = False
+        self._failing.halting = halting
+        self.requests.open()
 
     def _give_back(self, statement: Statement) -> None:
         statement.claim[0].give_back()
@@ -296,3 +307,8 @@ class Gate:
         logger.warning("proxy %s: connection %d ended: %s", self._proxy, self._connection.id, problem)
         self._connection.reset()
         return []
+
+
+def _fails(rule: Rule) -> bool:
+    """Whether a statement is made to fail, in a session that goes on."""
+    return rule.action == "error" and not rule.fatal

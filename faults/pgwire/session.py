@@ -34,6 +34,7 @@ CONNECT: Final = "CONNECT"
 # The kind of the reply that settles a request of a kind.
 _SETTLES: Final = {b"1"[0]: "P", b"2"[0]: "B", b"3"[0]: "C", b"n"[0]: "D", b"T"[0]: "D"}
 _EXECUTED: Final = frozenset(b"CIs")
+_STATUS_BEHIND: Final = {"BEGIN": "T", "COMMIT": "I", "ROLLBACK": "I", "ROLLBACK TO": "T"}
 _READY_AFTER: Final = ("S", "Q", "F")
 
 # Possessive: a hundred empty comments must not cost 2**100 attempts.
@@ -117,7 +118,7 @@ class Session:
         self._statements = Names()
         self._portals = Names()
         self._skipping = False
-        self._copying = False
+        self.copying = False
         self._unsure: list[Statement] = []
 
     @property
@@ -136,6 +137,26 @@ class Session:
         """The request that the server is answering now."""
         return self.pending[0] if self.pending else None
 
+    def answering(self, kind: int) -> Request | None:
+        """Return the request that a message of a *kind* answers: an error while a statement is prepared is its own."""
+        if kind == 0x45:  # E: ErrorResponse
+            for request in self.pending:
+                if isinstance(request, Statement):
+                    return request
+                if request.op == "S":
+                    break
+        return self.head
+
+    def open_behind(self, statement: Statement) -> bool:
+        """Whether a transaction will be open behind a statement under way, unless something fails."""
+        is_open = self.status != "I"
+        for request in self.pending:
+            if isinstance(request, Statement):
+                is_open = request.kind == "BEGIN" or (is_open and not request.ends_transaction)
+            if request is statement:
+                break
+        return is_open
+
     @property
     def synced(self) -> bool:
         """Whether the client has asked for a ReadyForQuery that has not come yet."""
@@ -152,7 +173,7 @@ class Session:
         if op == "S":
             self._sync()
         elif op in "cf":
-            self._copying = False
+            self.copying = False
         elif not self._skipping:
             return self._asked(op, body)
         return None
@@ -172,7 +193,7 @@ class Session:
         return statement
 
     def _sync(self) -> None:
-        if not self._copying:  # a server that is taking in data ignores it
+        if not self.copying:  # a server that is taking in data ignores it
             self._skipping = False
             self.pending.append(_SHARED["S"])
 
@@ -222,9 +243,11 @@ class Session:
             self._copy_in()
 
     def _executed(self, head: Request | None, piece: Piece) -> None:
-        self._copying = False
+        self.copying = False
         if isinstance(head, Statement):
             head.settle(text(piece.body.split(b"\0", 1)[0]) or "nothing")
+            # In a pipeline the next ReadyForQuery, which says it for certain, may be far.
+            self.status = _STATUS_BEHIND.get(head.kind, self.status)
             if head.ends_transaction:
                 self._unsure.clear()
             elif head.op == "E" and self.status == "I" and len(self._unsure) < MOST_UNSURE:
@@ -233,7 +256,8 @@ class Session:
                 self.pending.popleft()
 
     def _failed(self, head: Request | None, sqlstate: str) -> None:
-        self._copying = False
+        self.copying = False
+        self.status = "E" if self.status == "T" else self.status
         if isinstance(head, Statement) and head.op != "E":
             head.settle(sqlstate)
             return
@@ -249,7 +273,7 @@ class Session:
 
     def _ready(self, piece: Piece) -> None:
         self.status = text(piece.body[:1]) or "I"
-        self._copying = False
+        self.copying = False
         self._unsure.clear()
         while self.pending:
             settled = self.pending.popleft()
@@ -259,7 +283,7 @@ class Session:
                 return
 
     def _copy_in(self) -> None:
-        self._copying = True
+        self.copying = True
         while len(self.pending) > 1 and self.pending[1].op == "S":
             del self.pending[1]
 

@@ -25,6 +25,10 @@ REMEDIES = {
 SAID = {Outcome.OK: "done", Outcome.FAIL: "failed", Outcome.INFO: "unknown"}
 
 
+class GoesOn(Exception):
+    """In place of what a unit raises: it does not end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """What one run showed: its *error* (None: it returned), the change in *effects*, *left* connections not returned.
@@ -80,7 +84,8 @@ def judge(step: Step, strike: Strike, ran: Ran, unknown: Collection[str]) -> Cas
 def _verdict(step: Step, said: Outcome, word: str, ran: Ran) -> tuple[Verdict, str]:
     what = f"it said {SAID[said]}{f' ({words(ran.error)})' if ran.error else ''}"
     if not ran.ended:
-        return Verdict.FAIL, f"it did not end within {ran.seconds:.1f} s"
+        goes_on = f", and {ran.error}" if isinstance(ran.error, GoesOn) else ""
+        return Verdict.FAIL, f"it did not end within {ran.seconds:.1f} s{goes_on}"
     if ran.effects < 0:
         return Verdict.FAIL, f"{what}, and the number of effects fell by {-ran.effects}"
     if word in WRONG:

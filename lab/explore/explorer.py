@@ -2,6 +2,7 @@
 
 One engine serves all runs, because a new one would first ask the server what it is, and those statements are no part
 of the unit. Its pool is thrown away after each run, so that every run begins with no connection, as the clean one did.
+Unit and engine live on a loop of their own: one that does not end is left there, and the next run gets another.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from sqlalchemy.pool import QueuePool
 
 from faults.errors import ControlRefused
 from faults.pgwire.rules import Rule
+from lab.application import Application
+from lab.cleanup import to_its_end
 from lab.clusters.base import Cluster
 from lab.db import IdempotencyKey, application_engine, create_tables, session_factory, table_of
 from lab.db.drivers import Driver
 from lab.errors import UsageError
-from lab.explore.case import SAID, UNKNOWN, Case, Ran, judge, said_of
+from lab.explore.case import SAID, UNKNOWN, Case, GoesOn, Ran, judge, said_of
 from lab.explore.moments import SESSIONS, Step, Strike, parse_only, steps_of, strikes_for, tracing
 from lab.history import Outcome
 from lab.loading import brief
@@ -87,23 +90,19 @@ async def explore(cluster: Cluster, question: Question, tell: Tell) -> Explorati
     watch = application_engine(
         cluster.direct, application_name="lab-watch", pool_pre_ping=False, isolation_level="AUTOCOMMIT"
     )
-    engine = application_engine(
-        cluster.target, driver=question.driver, application_name=SESSIONS, command_timeout=COMMAND_TIMEOUT
-    )
-    explorer = Explorer(cluster, question, engine, truth, watch)
+    explorer = Explorer(cluster, question, truth, watch)
     try:
         await create_tables(truth, [table_of(IdempotencyKey)])
         if question.setup is not None:
             await _users(question.setup(truth), "the set-up")
-        async with engine.connect():
-            pass  # from now on the engine knows the server
-        await engine.dispose()
+        await explorer.begin()
         steps = await explorer.clean()
         began = time.monotonic()
         cases = await explorer.strike_all(_chosen(question, steps), tell)
         return Exploration(cluster.about, steps, cases, time.monotonic() - began)
     finally:
-        for one in (engine, truth, watch):
+        await to_its_end(explorer.end())
+        for one in (truth, watch):
             await one.dispose()
 
 
@@ -113,15 +112,44 @@ def _chosen(question: Question, steps: Sequence[Step]) -> list[tuple[Step, Strik
     return [(step, strike) for step in steps for strike in strikes_for(step, slow=question.slow)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Explorer:
-    """Runs the unit on *engine*; *truth* and *watch* (autocommit) go around the proxies."""
+    """Runs the unit with *engine* on the loop of *app*; *truth* and *watch* (autocommit) go around the proxies."""
 
     cluster: Cluster
     question: Question
-    engine: AsyncEngine
     truth: AsyncEngine
     watch: AsyncEngine
+    app: Application = field(init=False)
+    engine: AsyncEngine = field(init=False)
+    stuck: bool = False
+
+    def __post_init__(self) -> None:
+        """Make the first application and its engine."""
+        self.app = Application()
+        self.engine = application_engine(
+            self.cluster.target,
+            driver=self.question.driver,
+            application_name=SESSIONS,
+            command_timeout=COMMAND_TIMEOUT,
+        )
+
+    async def begin(self) -> None:
+        """Start the application; from then on its engine knows the server."""
+
+        async def meet() -> None:
+            async with self.engine.connect():
+                pass
+            await self.engine.dispose()
+
+        await self.app.__aenter__()
+        await self.app.run(meet())
+
+    async def end(self) -> None:
+        """End the application, within some seconds; what cannot be ended is left to the end of the process."""
+        if self.app.lives and not self.stuck:
+            await self.app.__aexit__()
+            self.stuck = self.app.lives
 
     async def clean(self) -> tuple[Step, ...]:
         """Run without a fault until it is certain what the unit does; return its statements."""
@@ -147,12 +175,14 @@ class Explorer:
         return steps_of(ran.firings)
 
     async def strike_all(self, chosen: Sequence[tuple[Step, Strike]], tell: Tell) -> tuple[Case, ...]:
-        """Run and judge each case, one after the other."""
+        """Run and judge each case, one after the other, up to one that takes the time of all others for ever."""
         cases: list[Case] = []
         for step, strike in chosen:
             ran = await self.run(strike.rule(step))
             cases.append(judge(step, strike, ran, self.question.unknown))
             tell(len(chosen))
+            if self.stuck:
+                break
         return tuple(cases)
 
     async def run(self, *rules: Rule) -> Ran:
@@ -169,28 +199,32 @@ class Explorer:
             for rule in rules:
                 with suppress(ControlRefused):
                     await control.disarm(rule.name)
-        left = await self._given_back()
-        await self.engine.dispose()
+        left = await self._given_back() if ended else 0
+        await self._afresh(anew=not ended)
         await self._idle()
         firings, after = await asyncio.gather(control.firings(), self._count())
         await control.forget_firings()
         return Ran(error, after - before, left, ended, seconds, tuple(firings))
 
     async def _bounded(self) -> tuple[BaseException | None, bool]:
-        task = asyncio.ensure_future(_awaited(self.question.unit(session_factory(self.engine))))
+        running = self.app.launch(_told(self.question.unit, session_factory(self.engine)))
         try:
-            done, _ = await asyncio.wait({task}, timeout=self.question.within)
+            done, _ = await asyncio.wait({running.future}, timeout=self.question.within)
+            if not done and not await self.app.conclude([running], GRACE):
+                return GoesOn("it goes on when it is cancelled"), False
+            return running.future.result(), bool(done)
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task}, timeout=GRACE)
-        if not task.done():
-            raise UsageError(
-                f"the unit did not end within {self.question.within:g} s, and goes on when it is cancelled"
-            )
-        if task.cancelled():
-            return asyncio.CancelledError(), bool(done)
-        return task.exception(), bool(done)
+            running.future.cancel()
+
+    async def _afresh(self, *, anew: bool) -> None:
+        """Leave no connection; *anew*: nor the application, in which something may still go on."""
+        if anew:
+            await self.end()
+            if not self.stuck:
+                self.__post_init__()
+                await self.begin()
+        else:
+            await self.app.run(self.engine.dispose())
 
     async def _given_back(self) -> int:
         """Return how many connections the unit has not given back, with some grace for what it does at its end."""
@@ -221,8 +255,13 @@ def _checked_out(engine: AsyncEngine) -> int:
     return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
 
-async def _awaited(answer: Awaitable[object]) -> object:
-    return await answer
+async def _told(unit: Unit, sessions: async_sessionmaker[AsyncSession]) -> BaseException | None:
+    """Return what the unit raises."""
+    try:
+        await unit(sessions)
+    except BaseException as error:
+        return error
+    return None
 
 
 async def _users(answer: Awaitable[object], what: str) -> object:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy import event, text
 
+from lab.application import Application, interrupt, interruptible
 from lab.db import Target
-from lab.validate.application import Application
 from lab.validate.engines import asynchronous_engine, synchronous_engine
 from lab.validate.loading import Loaded
 from lab.validate.unit import Unit, run_async, run_sync
@@ -26,9 +27,10 @@ CLOSING = 3.0
 
 
 class Bench(Protocol):
-    """Runs units; *statements* counts what the engine sent."""
+    """Runs units; *statements* counts what the engine sent. *stuck*: a unit goes on that could not be ended."""
 
     statements: int
+    stuck: bool
 
     async def run(self, units: Sequence[Unit], limit: float) -> None:
         """Run all *units* at once; after *limit* seconds end what still runs."""
@@ -48,6 +50,7 @@ class AsyncBench:
 
     def __init__(self, app: Application, policy: Loaded, target: Target, name: str, size: int) -> None:
         self.statements = 0
+        self.stuck = False
         self._app = app
         self._policy = policy
         self._engine = asynchronous_engine(target, name, size)
@@ -55,23 +58,15 @@ class AsyncBench:
 
     async def run(self, units: Sequence[Unit], limit: float) -> None:
         """Run all at once."""
-        futures = [
-            asyncio.run_coroutine_threadsafe(run_async(self._policy, unit, self._engine), self._app.loop)
-            for unit in units
-        ]
-        waiting = {asyncio.wrap_future(future) for future in futures}
+        running = [self._app.launch(run_async(self._policy, unit, self._engine)) for unit in units]
+        futures = [one.future for one in running]
         try:
-            _, late = await asyncio.wait(waiting, timeout=limit)
+            await asyncio.wait(futures, timeout=limit)
             for unit in units:
                 unit.over = True
-            for _ in range(4 if late else 0):
-                for unit in units:
-                    if unit.task is not None and not unit.ended:
-                        self._app.loop.call_soon_threadsafe(unit.task.cancel)
-                if late:
-                    _, late = await asyncio.wait(late, timeout=ENDING / 4)
+            await self._app.conclude(running, ENDING)
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()
 
     async def checked_out(self) -> int:
@@ -105,19 +100,21 @@ class SyncBench:
 
     def __init__(self, policy: Loaded, target: Target, name: str, size: int) -> None:
         self.statements = 0
+        self.stuck = False
         self._policy = policy
         self._engine = synchronous_engine(target, name, size)
         event.listen(self._engine, "before_cursor_execute", _counter(self))
 
     async def run(self, units: Sequence[Unit], limit: float) -> None:
-        """Run all at once; a thread cannot be ended, only its next session be refused."""
-        going = [_in_thread(partial(run_sync, self._policy, unit, self._engine)) for unit in units]
-        futures = {asyncio.wrap_future(future) for future in going}
-        _, late = await asyncio.wait(futures, timeout=limit)
+        """Run all at once; a thread cannot be cancelled: its next session is refused, then it is interrupted."""
+        threads = {_in_thread(partial(run_sync, self._policy, unit, self._engine)) for unit in units}
+        late = await _wait(threads, limit)
         for unit in units:
             unit.over = True
-        if late:
-            await asyncio.wait(late, timeout=ENDING)
+        late = await _wait(late, ENDING)
+        for thread in late:
+            interrupt(thread.thread)
+        self.stuck = bool(await _wait(late, ENDING))
 
     async def checked_out(self) -> int:
         """Return how many are out."""
@@ -126,7 +123,7 @@ class SyncBench:
 
     async def next_user(self) -> str:
         """Use it."""
-        return await _trouble(asyncio.wrap_future(_in_thread(self._use)))
+        return await _trouble(_in_thread(self._use).future)
 
     def _use(self) -> None:
         with self._engine.connect() as connection:
@@ -135,7 +132,7 @@ class SyncBench:
     async def close(self, units: Sequence[Unit]) -> None:
         """Close sessions and engine."""
         with suppress(Exception):
-            await asyncio.wait_for(asyncio.wrap_future(_in_thread(lambda: self._close(units))), CLOSING)
+            await asyncio.wait_for(_in_thread(lambda: self._close(units)).future, CLOSING)
 
     def _close(self, units: Sequence[Unit]) -> None:
         for unit in units:
@@ -159,20 +156,34 @@ def _counter(bench: AsyncBench | SyncBench) -> Callable[..., None]:
     return count
 
 
-def _in_thread(work: Callable[[], None]) -> Future[None]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Thread:
+    thread: threading.Thread
+    future: asyncio.Future[None]
+
+
+def _in_thread(work: Callable[[], None]) -> _Thread:
     """Run *work* in a daemon thread: one that never ends must not keep the process."""
     future: Future[None] = Future()
 
     def run() -> None:
         try:
-            work()
+            interruptible(work)
         except BaseException as error:
             future.set_exception(error)
         else:
             future.set_result(None)
 
-    threading.Thread(target=run, name="unit", daemon=True).start()
-    return future
+    thread = threading.Thread(target=run, name="unit", daemon=True)
+    thread.start()
+    return _Thread(thread, asyncio.wrap_future(future))
+
+
+async def _wait(threads: Collection[_Thread], seconds: float) -> list[_Thread]:
+    """Return those that have not ended after so many *seconds*."""
+    if threads:
+        await asyncio.wait([one.future for one in threads], timeout=seconds)
+    return [one for one in threads if not one.future.done()]
 
 
 async def _trouble(using: Any) -> str:

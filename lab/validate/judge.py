@@ -180,6 +180,11 @@ def cancelled_at_once(facts: Facts) -> Ruling:
         return Verdict.PASS, "it makes one attempt only: there is no wait to be cancelled in"
     if unit.after_cancel is None:
         return Verdict.INCONCLUSIVE, f"the policy said {unit.said} before it could be cancelled"
+    if unit.said is Said.NOTHING:
+        return Verdict.FAIL, (
+            f"the policy went on for {unit.seconds:.1f} s, however often it was cancelled, and had to be left behind: "
+            "never catch CancelledError (BaseException, bare except), or raise it again"
+        )
     if unit.said is not Said.CANCELLED:
         return Verdict.FAIL, (
             f"the policy took its cancellation for an error and said {unit.said} after {_attempts(unit)}: never catch "

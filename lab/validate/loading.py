@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from tenacity import BaseRetrying
 
-from lab.errors import UsageError, unknown_name
+from lab.errors import UsageError
+from lab.loading import load_object
 from lab.validate.adapters import from_tenacity
 
 SHAPE = "async def policy(sessions, work) or async def policy(sessions, work, *, key)"
@@ -39,20 +35,7 @@ class Loaded:
 
 def load_policy(place: str, *, unknown: tuple[str, ...] = ()) -> Loaded:
     """Return the policy at *place*; raise UsageError, in one line, if there is none or it is not callable as one."""
-    return as_policy(load_object(place), place, unknown=unknown)
-
-
-def load_object(place: str) -> Any:
-    """Return the object at MODULE:NAME or path/to/file.py:NAME, dots in NAME included, or raise UsageError."""
-    where, colon, name = place.rpartition(":")
-    if not colon or not where or not name:
-        raise UsageError(f"'{place}' is not MODULE:NAME or path/to/file.py:NAME")
-    found: Any = _module(where)
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise unknown_name(f"name in {where}", part, [n for n in vars(found) if not n.startswith("_")] or ["none"])
-        found = getattr(found, part)
-    return found
+    return as_policy(load_object(place, "the policy"), place, unknown=unknown)
 
 
 def as_policy(found: Any, name: str, *, unknown: tuple[str, ...] = ()) -> Loaded:
@@ -90,35 +73,3 @@ def _takes(signature: inspect.Signature, **keywords: str) -> bool:
 
 def _is_async(found: Any) -> bool:
     return inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(type(found).__call__)
-
-
-def _module(where: str) -> ModuleType:
-    path = Path(where)
-    try:
-        if where.endswith(".py"):
-            return _from_file(path)
-        if str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        return importlib.import_module(where)
-    except UsageError:
-        raise
-    except (Exception, SystemExit) as error:
-        text = " ".join(str(error).split())
-        raise UsageError(f"cannot import '{where}': {type(error).__name__}: {text}") from error
-
-
-def _from_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UsageError(f"there is no file '{path}'")
-    name = f"lab_validated_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"'{path}' is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    sys.path.insert(0, str(path.parent.absolute()))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent.absolute()))
-    return module

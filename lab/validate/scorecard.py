@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from lab.validate.cases import DIMENSIONS, Case
-from lab.validate.facts import Facts
+from lab.validate.facts import Facts, Said
 from lab.verdict import Verdict, merge
 
 
@@ -68,6 +68,12 @@ def judged(case: Case, facts: Facts) -> CaseResult:
         why=why,
         evidence=facts.evidence,
     )
+
+
+def left_out(case: Case, why: str) -> CaseResult:
+    """Return the result of a case that was not run."""
+    said = Said.NOTHING
+    return CaseResult(case.name, case.dimension, said.value, 0, "honest", 0, 0.0, Verdict.INCONCLUSIVE, why, ())
 
 
 def to_json(card: Scorecard) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
+from lab.application import Interrupted, sleeps
 from lab.retry import sqlstate
-from lab.validate.application import sleeps
 from lab.validate.facts import Said, UnitFacts
 from lab.validate.loading import Loaded
 
@@ -142,7 +142,7 @@ class Unit:
         return UnitFacts(
             said=self.said,
             effects=effects,
-            seconds=ended - self.started,
+            seconds=ended - self.started if self.started else 0.0,
             error=self.error,
             calls=len(self.calls),
             begun=len(self.begun),
@@ -260,6 +260,8 @@ def _key(policy: Loaded, unit: Unit) -> dict[str, str]:
 
 
 def _note(policy: Loaded, unit: Unit, error: BaseException) -> None:
+    if isinstance(error, (CaseOver, Interrupted)):
+        return  # it has not answered, it was ended
     unit.error = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
     if isinstance(error, asyncio.CancelledError):
         unit.said = Said.CANCELLED

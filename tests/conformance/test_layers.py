@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("faults.registry", "faults.describe"),
     ("faults.http", "faults.rule_routes", "faults.server"),
     ("faults.__main__",),
-    ("lab", "lab.errors", "lab.cleanup", "lab._shared_memory", "lab._streams"),
+    ("lab", "lab.errors", "lab.application", "lab.cleanup", "lab._shared_memory", "lab._streams"),
     ("lab.history", "lab._processes", "lab._containers"),
     ("lab.verdict", "lab.state"),
     ("lab.checks", "lab.checks.*"),

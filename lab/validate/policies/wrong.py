@@ -88,6 +88,38 @@ async def blocking_sleep(sessions: Sessions, work: Work[T], *, key: str | None =
     return await _loop(sessions, work, key, pause=pause)
 
 
+async def swallows_cancellation(sessions: Sessions, work: Work[T], *, key: str | None = None) -> T | AlreadyApplied:
+    """MISTAKE: a unit of work shall not be interrupted, so CancelledError is swallowed for ever: a shutdown hangs."""
+    running = asyncio.ensure_future(_loop(sessions, work, key))
+    while not running.done():
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            continue
+    return running.result()
+
+
+async def busy_wait(sessions: Sessions, work: Work[T], *, key: str | None = None) -> T | AlreadyApplied:
+    """MISTAKE: asks a task again and again whether it is done: on the same event loop it never will be."""
+
+    async def pause(attempt: int) -> None:
+        waiting = asyncio.ensure_future(jittered(attempt))
+        while not waiting.done():
+            pass
+
+    return await _loop(sessions, work, key, pause=pause)
+
+
+def waits_for_an_operator(sessions: Any, work: Callable[[Any], T]) -> T:
+    """MISTAKE: sleeps for ever after an error, so that somebody can look at it; its caller hears nothing."""
+    try:
+        with sessions() as session, session.begin():
+            return work(session)
+    except Exception:
+        while True:
+            time.sleep(1)
+
+
 async def leaks_sessions(sessions: Sessions, work: Work[T], *, key: str | None = None) -> T | AlreadyApplied:
     """MISTAKE: closes the session of an attempt that succeeds, and forgets that of one that fails."""
     for attempt in range(1, ATTEMPTS + 1):
@@ -182,9 +214,12 @@ WRONG: Mapping[str, tuple[Callable[..., Any], str]] = {
     "no_jitter": (no_jitter, "restraint"),
     "constant_wait": (constant_wait, "restraint"),
     "retries_permanent_errors": (retries_permanent_errors, "restraint"),
+    "waits_for_an_operator": (waits_for_an_operator, "restraint"),
     "same_session": (wrong.same_session, "hygiene"),
     "catches_cancelled": (catches_cancelled, "hygiene"),
+    "swallows_cancellation": (swallows_cancellation, "hygiene"),
     "blocking_sleep": (blocking_sleep, "hygiene"),
+    "busy_wait": (busy_wait, "hygiene"),
     "leaks_sessions": (leaks_sessions, "hygiene"),
 }
 """Name -> (policy, the dimension that must catch it)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import psycopg
 import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
@@ -194,79 +193,6 @@ async def test_a_pooled_connection_is_good_again_after_every_preset(bench: Bench
         assert await bench.rows() == ([1, 2] if applied else [2])
     finally:
         await engine.dispose()
-
-
-# --- pipelines, COPY, portals -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("moment", ["request", "reply"])
-@pytest.mark.parametrize("sync", [False, True])
-async def test_an_error_in_a_pipeline_leaves_both_sides_agreed(bench: Bench, moment: str, sync: bool) -> None:
-    raw = (await bench.client("psycopg")).raw
-    await bench.control.arm(Rule("r", moment, "error", Where(sql="insert"), skip=1, sqlstate="40001"))  # type: ignore[arg-type]
-    await raw.set_autocommit(False)
-    assert await outcome(_pipeline(raw, sync=sync)) == "40001"
-    status = await bench.ask("SELECT state FROM pg_stat_activity WHERE application_name = 'app'")
-    assert status == "idle in transaction (aborted)"
-    await raw.rollback()
-    await raw.execute("INSERT INTO t VALUES (7)")
-    await raw.commit()
-    assert await bench.rows() == [7]
-
-
-async def _pipeline(raw: psycopg.AsyncConnection[object], *, sync: bool) -> None:
-    async with raw.pipeline() as pipeline:
-        for number in (1, 2, 3):
-            await raw.execute("INSERT INTO t VALUES (%s)", (number,))
-            if sync and number == 2:
-                await pipeline.sync()
-
-
-async def test_what_is_pipelined_behind_a_commit_that_fails_runs_in_a_transaction_of_its_own(bench: Bench) -> None:
-    await bench.control.arm(PRESETS["serialization_failure_at_commit"]())
-    raw = (await bench.client("psycopg")).raw.pgconn
-    raw.nonblocking = 0
-    raw.enter_pipeline_mode()
-    for batch in ((b"BEGIN", b"INSERT INTO t VALUES (1)", b"COMMIT"), (b"INSERT INTO t VALUES (2)",), (b"SELECT 1",)):
-        for sql in batch:
-            raw.send_query_params(sql, None)
-        raw.pipeline_sync()
-    raw.flush()
-    heard = [await soon(asyncio.to_thread(raw.get_result)) for _ in range(13)]
-    assert [psycopg.pq.ExecStatus(result.status).name for result in heard if result is not None] == [
-        *("COMMAND_OK", "COMMAND_OK", "FATAL_ERROR", "PIPELINE_SYNC"),
-        *("COMMAND_OK", "PIPELINE_SYNC", "TUPLES_OK", "PIPELINE_SYNC"),
-    ]
-    assert await bench.rows() == [2]
-
-
-@pytest.mark.parametrize("moment", ["request", "reply"])
-async def test_an_error_in_executemany_is_told_once_and_undone_or_done_as_a_whole(bench: Bench, moment: str) -> None:
-    client = await bench.client("asyncpg")
-    await bench.control.arm(Rule("r", moment, "error", Where(sql="insert"), skip=2, sqlstate="40001"))  # type: ignore[arg-type]
-    many = client.raw.executemany("INSERT INTO t VALUES ($1)", [(number,) for number in range(9)])
-    assert await outcome(many) == "40001"
-    assert await outcome(client.run("SELECT 1")) == "ok"
-    # Outside of a transaction the Sync has committed all before the reply could be struck.
-    assert await bench.rows() == (list(range(9)) if moment == "reply" else [])
-
-
-@pytest.mark.parametrize("moment", ["request", "reply"])
-async def test_an_error_of_a_copy_is_told_and_the_session_goes_on(bench: Bench, driver: str, moment: str) -> None:
-    client = await bench.client(driver)
-    await bench.control.arm(Rule("r", moment, "error", Where(statement="COPY"), sqlstate="40001"))  # type: ignore[arg-type]
-
-    async def copy() -> None:
-        if driver == "asyncpg":
-            await client.raw.copy_records_to_table("t", records=[(number,) for number in range(20_000)])
-        else:
-            async with client.raw.cursor() as cursor, cursor.copy("COPY t FROM STDIN") as writer:
-                for number in range(20_000):
-                    await writer.write_row((number,))
-
-    assert await outcome(copy()) == "40001"
-    assert await outcome(client.run("SELECT 1")) == "ok"
-    assert len(await bench.rows()) == (20_000 if moment == "reply" else 0)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -172,6 +172,7 @@ async def test_a_hundred_megabytes_behind_a_shut_gate_wait_at_the_client(wire: W
     try:
         client, upstream = await wire.connect()
         await client.send(startup(user="u"))
+        await upstream.receive(len(startup(user="u")))  # who speaks before that is no PostgreSQL
         await upstream.send(messages.message(b"Z", b"I"))
         await client.receive(6)
         before = psutil.Process(server.process.pid).memory_info().rss

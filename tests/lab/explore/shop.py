@@ -122,6 +122,36 @@ async def endless(sessions: Sessions) -> None:
 _calls = 0
 
 
+async def deaf(sessions: Sessions) -> None:
+    """Wait for ever after an error, and swallow every cancellation."""
+    try:
+        await once(sessions)
+    except Exception:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1)
+
+
+async def spinning(sessions: Sessions) -> None:
+    """Ask for ever whether something has changed, after an error."""
+    try:
+        await once(sessions)
+    except Exception:
+        while True:
+            pass
+
+
+async def unstoppable(sessions: Sessions) -> None:
+    """Spin, and swallow even what nobody expects."""
+    try:
+        await once(sessions)
+    except Exception:
+        while True:
+            with contextlib.suppress(BaseException):
+                while True:
+                    pass
+
+
 async def moody(sessions: Sessions) -> None:
     """Send something else every second time."""
     global _calls

@@ -160,6 +160,18 @@ async def test_a_unit_that_does_not_end_is_refused(cluster: Cluster) -> None:
         await explore(cluster, Question(shop.endless, shop.orders, shop.setup, within=0.2), lambda _total: None)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", [shop.deaf, shop.spinning])
+async def test_a_unit_that_goes_on_when_it_is_cancelled_fails_its_case_and_the_next_one_is_struck(
+    cluster: Cluster, unit: Unit
+) -> None:
+    """In an application of its own."""
+    found = await explore(cluster, Question(unit, shop.orders, shop.setup, within=0.3), lambda _total: None)
+    assert {case.verdict for case in found.cases} == {Verdict.FAIL}
+    assert len({case.step.number for case in found.cases}) == len(found.steps) == 5
+    assert all("did not end within" in case.why for case in found.cases)
+
+
 async def test_effects_that_are_no_number_are_refused(cluster: Cluster) -> None:
     """In one line."""
     with pytest.raises(UsageError, match="has to return an int, not str"):
