@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from lab.errors import EnvironmentProblem
+from lab.errors import EngineAway, EnvironmentProblem
 
 PROJECT: Final = "compose-project"
 """File in a run folder that names its Compose project; written before anything of it exists."""
@@ -14,10 +14,6 @@ LABEL: Final = "com.docker.compose.project"
 
 TIMEOUT: Final = 120
 """Seconds that one call of the engine may take: draining a node is one."""
-
-
-class EngineAway(EnvironmentProblem):
-    """No Docker engine can be asked."""
 
 
 def connect() -> Any:

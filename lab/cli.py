@@ -5,7 +5,6 @@ Exit codes: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 the environment is not ab
 
 from __future__ import annotations
 
-import secrets
 import signal
 import sys
 from pathlib import Path
@@ -16,14 +15,14 @@ import msgspec
 from rich.table import Table
 
 from faults.__main__ import run_server
-from faults.errors import FaultError, MalformedPlan
-from faults.plan import Plan
+from faults.errors import FaultError
 from lab import doctor as doctor_module
 from lab import standing
 from lab._streams import Unheard, prepare_streams
 from lab.clusters import CLUSTERS, ClusterChoice
 from lab.commands.atlas import atlas
 from lab.commands.explore import explore
+from lab.commands.run import run
 from lab.commands.validate import validate
 from lab.console import (
     EXIT,
@@ -34,21 +33,17 @@ from lab.console import (
     Interrupted,
     cluster_option,
     complain,
-    err,
     finish,
     json_option,
     out,
     print_json,
-    seed_option,
 )
-from lab.errors import LabError, MalformedFile, UsageError, unknown_name
+from lab.errors import LabError, UsageError, unknown_name
 from lab.replay import recheck
-from lab.report.figures import recheck_to_json, suite_to_json
-from lab.report.files import write_report
-from lab.report.terminal import Display, last_line, recheck_lines, refused_lines, summary_table
-from lab.scenarios import SCENARIOS, choose
+from lab.report.figures import recheck_to_json
+from lab.report.terminal import recheck_lines
+from lab.scenarios import SCENARIOS
 from lab.state import survey
-from lab.suite import run_suite
 from lab.verdict import merge
 
 
@@ -75,74 +70,6 @@ class Group(click.Group):
 @click.version_option(package_name="resilience-lab", prog_name="lab")
 def cli() -> None:
     """A resilience test lab for Python applications on distributed SQL."""
-
-
-@cli.command()
-@click.argument("scenarios", nargs=-1)
-@cluster_option
-@seed_option
-@json_option
-@click.option(
-    "--report", type=FilePath(file_okay=False, path_type=Path), help="keep journals and results in this folder"
-)
-@click.option(
-    "--plan", "plan_file", type=FilePath(path_type=Path), help="strike with the plan of this JSON file instead"
-)
-def run(
-    scenarios: tuple[str, ...],
-    cluster: ClusterChoice,
-    seed: int | None,
-    as_json: bool,
-    report: Path | None,
-    plan_file: Path | None,
-) -> int:
-    """Run SCENARIOS (all of them by default) and judge what happened."""
-    chosen = choose(scenarios)
-    plan = read_plan(plan_file) if plan_file else None
-    seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
-    with Display(err, len(chosen)) as display:
-        suite = finish(
-            run_suite(
-                chosen,
-                cluster=cluster,
-                seed=seed,
-                report=report,
-                plan=plan,
-                observer=display,
-                skip_unable=not scenarios,
-            )
-        )
-    if report is not None:
-        write_report(suite, report, {scenario.name: scenario.title for scenario in chosen})
-    if as_json:
-        print_json(suite_to_json(suite))
-    else:
-        out.print()
-        out.print(summary_table(suite))
-        for line in refused_lines(suite):
-            out.print(line)
-        out.print(last_line(suite))
-    return EXIT[suite.verdict]
-
-
-def read_plan(path: Path) -> Plan:
-    """Read a plan; raise MalformedFile with the line or the step that is wrong."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise MalformedFile(str(path), 0, error.strerror or str(error)) from error
-    try:
-        return Plan.from_json(msgspec.json.decode(text))
-    except MalformedPlan as error:
-        raise MalformedFile(str(path), 0, str(error)) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedFile(str(path), _line_of(text, str(error)), str(error)) from error
-
-
-def _line_of(text: bytes, problem: str) -> int:
-    """Return the line (1-based) of a JSON error, which names a byte; the last line for an end that came too soon."""
-    digits = problem.rpartition("byte ")[2].rstrip(")")
-    return text.count(b"\n", 0, int(digits) if digits.isdecimal() else len(text)) + 1
 
 
 @cli.command()
@@ -267,7 +194,7 @@ def proxy(host: str, port: int, config: Path | None, seed: int | None) -> int:
     return run_server(host, port, seed, config)
 
 
-for command in (atlas, explore, validate):
+for command in (atlas, explore, run, validate):
     cli.add_command(command)
 
 

@@ -4,6 +4,8 @@ LabError
 ├── UsageError              the caller asked for something that does not exist (exit 2)
 │   └── MalformedFile       a plan or journal that cannot be read; names the line
 ├── EnvironmentProblem      this machine cannot run it as it is; the message names the remedy (exit 4)
+│   ├── EngineAway          no Docker engine can be asked; what is left of containers waits until one can
+│   └── PortTaken           somebody has a port that was drawn; others may be free
 ├── Unhealthy               the cluster is not as it should be, by no fault of the plan; the message says what is wrong
 └── NotCapable              the cluster cannot do what the scenario needs (refused before the run)
 """
@@ -43,6 +45,14 @@ class EnvironmentProblem(LabError):
         super().__init__(f"{problem}; {remedy}")
         self.problem = problem
         self.remedy = remedy
+
+
+class EngineAway(EnvironmentProblem):
+    """No Docker engine answers, or not to this user."""
+
+
+class PortTaken(EnvironmentProblem):
+    """Somebody has one of the ports; others may be free."""
 
 
 class Unhealthy(LabError):

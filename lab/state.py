@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from lab._containers import EngineAway, project_of, remove_project
+from lab._containers import project_of, remove_project
 from lab._processes import MARKER, end_processes, processes_of
-from lab.errors import EnvironmentProblem
+from lab.errors import EngineAway, EnvironmentProblem
 
 __all__ = [
     "JSON",

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from lab.errors import EnvironmentProblem
+from lab.errors import EnvironmentProblem, PortTaken
 
 ANSWER: Final = 10.0
 """Seconds in which a program tells its version."""
@@ -27,10 +27,6 @@ _IMAGE_TROUBLE = re.compile(
     re.IGNORECASE,
 )
 _PORT_TROUBLE = re.compile(r"port is already allocated|address already in use|ports are not available", re.IGNORECASE)
-
-
-class PortTaken(EnvironmentProblem):
-    """Somebody has one of the ports; others may be free."""
 
 
 def package_file(name: str) -> Path:

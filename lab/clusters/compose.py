@@ -23,7 +23,7 @@ from lab.clusters._toxiproxy_links import ToxiproxyLinks
 from lab.clusters.base import Capability, Node
 from lab.clusters.gateways import Gateways
 from lab.db.target import Address, Dialect, Target
-from lab.errors import EnvironmentProblem, Unhealthy
+from lab.errors import EnvironmentProblem, PortTaken, Unhealthy
 from lab.state import RunFolder
 
 NODES: Final = ("n1", "n2", "n3")
@@ -141,7 +141,7 @@ class ComposeCluster:
                 return
             problem = _compose_command.complaint(said)
             await asyncio.to_thread(_containers.remove_project, self._run.id, volumes=False)
-            if not isinstance(problem, _compose_command.PortTaken) or attempt == PORT_TRIES - 1:
+            if not isinstance(problem, PortTaken) or attempt == PORT_TRIES - 1:
                 raise problem
 
     def _environment(self) -> dict[str, str]:

@@ -464,7 +464,7 @@ def test_the_list_names_every_scenario_and_cluster(state: Path) -> None:
     assert {"steady", "latency", "commit-doubt", "total-outage"} <= {
         scenario["name"] for scenario in listed["scenarios"]
     }
-    assert listed["clusters"] == ["embedded"]
+    assert listed["clusters"] == ["compose", "embedded", "external", "local"]
     assert "hot-rows" in lab(state, "list").stdout
 
 

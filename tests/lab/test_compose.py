@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from lab import _containers
-from lab._containers import EngineAway, connect
+from lab._containers import connect
 from lab.clusters import _compose_command
 from lab.clusters.compose import ComposeCluster
-from lab.errors import EnvironmentProblem
+from lab.errors import EngineAway, EnvironmentProblem, PortTaken
 from lab.state import RunFolder, survey, sweep
 from tests.conformance.clusters import take_standin_images
 
@@ -106,7 +106,7 @@ def test_an_image_that_cannot_be_had_is_told_with_the_variables_that_name_others
 @pytest.mark.parametrize("said", PORTS)
 def test_a_port_that_is_taken_is_told_as_such(said: str) -> None:
     problem = _compose_command.complaint(said)
-    assert isinstance(problem, _compose_command.PortTaken)
+    assert isinstance(problem, PortTaken)
     assert "26257" in problem.problem
 
 
