@@ -11,6 +11,7 @@ import pytest
 from lab.cleanup import to_its_end
 from lab.clusters.base import Cluster
 from lab.suite import STOP, open_cluster
+from tests.conformance.clusters import take_standin_images
 
 # How fast examples are drawn says something about the machine, and nothing about what is tested.
 hypothesis.settings.register_profile("lab", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -33,7 +34,10 @@ def seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="session")
 async def cluster(request: pytest.FixtureRequest, seed: int) -> AsyncIterator[Cluster]:
     """A started cluster, shared by all scenario tests: each scenario heals it."""
-    run, made = open_cluster(request.config.getoption("--cluster"), seed)
+    name = request.config.getoption("--cluster")
+    if name == "compose":
+        take_standin_images()
+    run, made = open_cluster(name, seed)
     try:
         await made.start(made.starts_within)
         yield made

@@ -1,9 +1,10 @@
-"""The client library for Toxiproxy that the user named drives our server."""
+"""The client library for Toxiproxy that the user named drives our server, and a real one where there is one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 import pytest
@@ -11,7 +12,7 @@ import toxiproxy
 import toxiproxy.exceptions
 
 from faults.client import ControlClient
-from tests.faults.wire import Server, Wire, can_connect
+from tests.faults.wire import Server, Wire, can_connect, real_server, real_server_binary, wired
 
 _T = TypeVar("_T")
 
@@ -21,16 +22,43 @@ async def call(function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
     return await asyncio.to_thread(function, *args, **kwargs)
 
 
+@pytest.fixture(params=["ours", "real"])
+def driven(request: pytest.FixtureRequest, server: Server) -> Iterator[Server]:
+    """The server that the library drives."""
+    if request.param == "ours":
+        yield server
+        return
+    binary = real_server_binary()
+    if binary is None:
+        pytest.skip("no toxiproxy-server on PATH, and $TOXIPROXY_SERVER names none")
+    with real_server(binary) as real:
+        yield real
+
+
 @pytest.fixture
-async def library(server: Server, control: ControlClient) -> Any:
+async def control(driven: Server) -> AsyncIterator[ControlClient]:
+    async with ControlClient(driven.url) as client:
+        yield client
+        for name in await client.proxies():
+            await client.delete(name)
+
+
+@pytest.fixture
+async def wire(control: ControlClient) -> AsyncIterator[Wire]:
+    async with wired(control) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def library(driven: Server, control: ControlClient) -> Any:
     client = toxiproxy.Toxiproxy()
-    client.update_api_consumer("127.0.0.1", server.port)
+    client.update_api_consumer("127.0.0.1", driven.port)
     return client
 
 
 async def test_it_sees_the_server_and_its_version(library: Any) -> None:
     assert await call(library.running)
-    assert b"2.12.0" in await call(library.version)
+    assert re.search(rb"2\.12\.0|git", await call(library.version))  # one that go installs calls itself so
 
 
 async def test_it_creates_bends_and_destroys_a_proxy(library: Any, wire: Wire) -> None:
@@ -85,7 +113,7 @@ async def test_populate_keeps_what_is_there(library: Any, wire: Wire) -> None:
 
 async def test_its_exceptions_say_what_was_wrong(library: Any, wire: Wire) -> None:
     proxy = await call(library.get_proxy, "p")
-    with pytest.raises(toxiproxy.exceptions.InvalidToxic, match="did you mean"):
+    with pytest.raises(toxiproxy.exceptions.InvalidToxic, match="invalid toxic type"):
         await call(proxy.add_toxic, type="latncy")
     await call(proxy.add_toxic, type="noop")
     with pytest.raises(toxiproxy.exceptions.ProxyExists, match="toxic already exists"):

@@ -14,6 +14,7 @@ from lab.retry import Policy, RetryPolicy, wrong
 from lab.runner import Result, run_scenario
 from lab.scenario import EngineSettings, Scenario
 from lab.scenarios import SCENARIOS
+from lab.suite import able
 from lab.verdict import Verdict
 
 
@@ -27,11 +28,17 @@ def findings(result: Result, verdict: Verdict) -> set[str]:
     return {finding.check for finding in result.findings if finding.verdict is verdict}
 
 
+def runnable(name: str, cluster: Cluster) -> Scenario:
+    """Return a scenario; skip the test, with what is missing, if the cluster is not able to run it."""
+    chosen, refused = able(cluster, [SCENARIOS[name]], skip_unable=True)
+    if refused:
+        pytest.skip(f"{cluster.name} has no {', '.join(refused[0][1])}")
+    return chosen[0]
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_scenario_passes_with_the_right_policy(name: str, cluster: Cluster, seed: int, journal: Path) -> None:
-    scenario = SCENARIOS[name]
-    if not scenario.needs <= cluster.capabilities:
-        pytest.skip(f"{cluster.name} lacks {', '.join(scenario.needs - cluster.capabilities)}")
+    scenario = runnable(name, cluster)
 
     result = await run_scenario(scenario, cluster, seed=seed, journal=journal)
 
@@ -55,9 +62,9 @@ class Mistake:
     caught_by: frozenset[str]
     engine: EngineSettings | None = None
 
-    def apply(self) -> Scenario:
-        """Return the scenario with the mistake in it."""
-        scenario = SCENARIOS[self.scenario]
+    def apply(self, cluster: Cluster) -> Scenario:
+        """Return the scenario with the mistake in it; skip the test if the cluster is not able to run it."""
+        scenario = runnable(self.scenario, cluster)
         return replace(scenario, policy=self.policy, engine=self.engine or scenario.engine)
 
 
@@ -92,6 +99,18 @@ MISTAKES = [
     mistake("hot-rows", wrong.no_retry, "succeeds"),
     mistake("hot-rows", wrong.swallow, "exactly once"),
     mistake("hot-rows", wrong.same_session, "succeeds"),
+    mistake("node-killed", wrong.no_retry, "succeeds"),
+    mistake("node-killed", wrong.swallow, "exactly once"),
+    mistake("leaseholder-lost", wrong.swallow, "exactly once"),
+    mistake("node-paused", wrong.no_retry, "succeeds"),
+    mistake("node-off-network", wrong.no_retry, "succeeds"),
+    mistake("rolling-restart", wrong.no_retry, "succeeds"),
+    mistake("minority-cut", wrong.no_retry, "succeeds"),
+    mistake("one-way-cut", patient, "answers", engine=no_timeouts),
+    mistake("slow-links", wrong.no_retry, "succeeds"),
+    mistake("forced-retries", wrong.no_retry, "succeeds"),
+    mistake("injected-retries", wrong.no_retry, "succeeds"),
+    mistake("clustered-advice", wrong.no_retry, "succeeds"),
 ]
 
 
@@ -102,7 +121,7 @@ def describe(case: Mistake) -> str:
 
 @pytest.mark.parametrize("case", MISTAKES, ids=describe)
 async def test_a_scenario_fails_with_a_wrong_policy(case: Mistake, cluster: Cluster, seed: int, journal: Path) -> None:
-    result = await run_scenario(case.apply(), cluster, seed=seed, journal=journal)
+    result = await run_scenario(case.apply(cluster), cluster, seed=seed, journal=journal)
 
     assert result.verdict is Verdict.FAIL, explain(result)
     assert findings(result, Verdict.FAIL) & case.caught_by, explain(result)
