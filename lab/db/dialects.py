@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from typing import Final
+
 from sqlalchemy import Dialect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-_POSTGRESQL = (
-    "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name AND state LIKE 'idle in transaction%'",
-)
-# The documented statement first; versions without it show the transaction of a session in an internal table.
-_COCKROACHDB = (
-    "SELECT count(*) FROM [SHOW CLUSTER TRANSACTIONS] WHERE application_name LIKE :name",
-    "SELECT count(*) FROM crdb_internal.cluster_sessions WHERE application_name LIKE :name AND kv_txn IS NOT NULL",
-)
+POLL: Final = 0.01
+"""Seconds between two looks whether sessions are gone."""
+
+# Of two statements the documented one comes first; versions without it show a session's transaction in a table.
+_OPEN: Final = {
+    "postgresql": (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name AND state LIKE 'idle in transaction%'",
+    ),
+    "cockroachdb": (
+        "SELECT count(*) FROM [SHOW CLUSTER TRANSACTIONS] WHERE application_name LIKE :name",
+        "SELECT count(*) FROM crdb_internal.cluster_sessions WHERE application_name LIKE :name AND kv_txn IS NOT NULL",
+    ),
+}
+_ALIVE: Final = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name",
+    "cockroachdb": "SELECT count(*) FROM [SHOW CLUSTER SESSIONS] WHERE application_name LIKE :name",
+}
+_BUSY: Final = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name AND state <> 'idle'",
+    "cockroachdb": (
+        "SELECT count(*) FROM [SHOW CLUSTER SESSIONS] WHERE application_name LIKE :name AND active_queries <> ''"
+    ),
+}
+_END: Final = {
+    "postgresql": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE :name",
+    "cockroachdb": (
+        "CANCEL SESSIONS IF EXISTS SELECT session_id FROM [SHOW CLUSTER SESSIONS] WHERE application_name LIKE :name"
+    ),
+}
 
 
 def trust_row_counts(dialect: Dialect) -> None:
@@ -28,13 +53,38 @@ def trust_row_counts(dialect: Dialect) -> None:
 
 async def open_transactions(engine: AsyncEngine, application: str) -> int:
     """Return how many sessions whose application_name begins with *application* have an open transaction."""
-    queries = _COCKROACHDB if engine.dialect.name == "cockroachdb" else _POSTGRESQL
+    queries = _OPEN[engine.dialect.name]
     for query in queries[:-1]:
         try:
             return await _count(engine, query, application)
         except DBAPIError:
             continue
     return await _count(engine, queries[-1], application)
+
+
+async def unfinished(engine: AsyncEngine, application: str) -> int:
+    """Return how many of these sessions run a statement or have an open transaction."""
+    return await _count(engine, _BUSY[engine.dialect.name], application) or await open_transactions(engine, application)
+
+
+async def alive(engine: AsyncEngine, application: str) -> int:
+    """Return how many sessions there are whose application_name begins with *application*."""
+    return await _count(engine, _ALIVE[engine.dialect.name], application)
+
+
+async def end_sessions(engine: AsyncEngine, application: str, within: float) -> None:
+    """End these sessions and return when they are gone, after *within* seconds at the latest.
+
+    The statement is run without a transaction: CockroachDB would refuse to end with a session of its own.
+    """
+    deadline = time.monotonic() + within
+    while await alive(engine, application):
+        async with engine.connect() as connection:
+            free = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await free.execute(text(_END[engine.dialect.name]), {"name": f"{application}%"})
+        if time.monotonic() > deadline:
+            return
+        await asyncio.sleep(POLL)
 
 
 async def _count(engine: AsyncEngine, query: str, application: str) -> int:

@@ -32,14 +32,16 @@ class Bounds:
     statement: float | None
     idle_in_transaction: float | None
     refuses: frozenset[str] = frozenset()
+    schema: str | None = None
 
     def parameters(self) -> dict[str, str]:
-        """Return start-up parameters (milliseconds, as the servers want them)."""
+        """Return start-up parameters (times in milliseconds, as the servers want them)."""
         times = {
             "statement_timeout": self.statement,
             "idle_in_transaction_session_timeout": self.idle_in_transaction,
         }
-        return {
+        given = {"search_path": self.schema} if self.schema is not None else {}
+        return given | {
             name: str(round(value * 1000))
             for name, value in times.items()
             if value is not None and name not in self.refuses

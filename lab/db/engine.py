@@ -47,7 +47,9 @@ def application_engine(
     A connect that outlasts *connect_timeout* raises ConnectTimedOut; every other connect error stays the driver's own.
     """
     url = _url(target, driver)
-    bounds = Bounds(command_timeout, close_timeout, statement_timeout, idle_in_transaction_timeout, target.refuses)
+    bounds = Bounds(
+        command_timeout, close_timeout, statement_timeout, idle_in_transaction_timeout, target.refuses, target.schema
+    )
     numbers = itertools.count()
 
     async def open_connection() -> Any:

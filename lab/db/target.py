@@ -25,7 +25,7 @@ class Target:
     """A database behind one or more *addresses* (a gateway or node each); *tls* as libpq's sslmode names it.
 
     *refuses* names start-up settings that the server does not take: an engine leaves them out. Credentials of a
-    *private* target are the user's own, and never shown.
+    *private* target are the user's own, and never shown. *schema*: where sessions find tables, if not in the usual one.
     """
 
     dialect: Dialect
@@ -36,6 +36,7 @@ class Target:
     tls: Tls = "disable"
     refuses: frozenset[str] = frozenset()
     private: bool = False
+    schema: str | None = None
 
     def __post_init__(self) -> None:
         if not self.addresses:

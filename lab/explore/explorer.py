@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
@@ -23,6 +22,7 @@ from lab.application import Application
 from lab.cleanup import to_its_end
 from lab.clusters.base import Cluster
 from lab.db import IdempotencyKey, application_engine, create_tables, session_factory, table_of
+from lab.db.dialects import alive, end_sessions
 from lab.db.drivers import Driver
 from lab.errors import UsageError
 from lab.explore.case import SAID, UNKNOWN, Case, GoesOn, Ran, judge, said_of
@@ -47,9 +47,7 @@ CLEAN_RUNS = 3
 PAUSE = 0.002
 """Seconds between two looks at the server's sessions."""
 
-_ALIVE = text("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name")
-_KILL = text("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE :name")
-_OURS = {"name": f"{SESSIONS}-%"}
+_OURS = f"{SESSIONS}-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +234,10 @@ class Explorer:
     async def _idle(self) -> None:
         """Wait until the server has none of the unit's sessions; end those that stay, so that no run meets another."""
         ends = time.monotonic() + GRACE
-        async with self.watch.connect() as connection:
-            while (await connection.execute(_ALIVE, _OURS)).scalar_one():
-                if time.monotonic() > ends:
-                    await connection.execute(_KILL, _OURS)
-                await asyncio.sleep(PAUSE)
+        while await alive(self.watch, _OURS):
+            if time.monotonic() > ends:
+                await end_sessions(self.watch, _OURS, GRACE)
+            await asyncio.sleep(PAUSE)
 
     async def _count(self) -> int:
         async with session_factory(self.truth)() as session:

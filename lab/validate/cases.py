@@ -57,6 +57,10 @@ class Case:
     long: bool = False
     asynchronous: bool = False
 
+    def suits(self, *, synchronous: bool, crashes: bool) -> bool:
+        """Whether it can be tried on such a policy, and on a cluster whose server *crashes* or not."""
+        return not (self.asynchronous and synchronous) and (crashes or not self.crash)
+
 
 LEDGER = Where(sql="INSERT INTO validate_ledger")
 FIRST = Where(sql="FROM validate_counter")

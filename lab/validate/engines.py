@@ -13,6 +13,8 @@ from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from lab.db import Target, application_engine
+from lab.db.dialects import trust_row_counts
+from lab.db.drivers import Bounds
 
 COMMAND, CONNECT, POOL, IDLE = 1.0, 1.0, 2.0, 2.0
 """Seconds: for one exchange, for a connection, for one from the pool; the server's for an idle transaction."""
@@ -53,7 +55,8 @@ def synchronous_engine(target: Target, name: str, size: int) -> Engine:
 
     def connect() -> Any:
         _, arguments = engine.dialect.create_connect_args(url)
-        options = f"-c idle_in_transaction_session_timeout={round(IDLE * 1000)}"
+        bounds = Bounds(COMMAND, COMMAND, None, IDLE, target.refuses, target.schema)
+        options = " ".join(f"-c {setting}={value}" for setting, value in bounds.parameters().items())
         return _BoundedConnection.connect(
             **arguments, sslmode=target.tls, application_name=f"{name}-0", options=options, connect_timeout=2
         )
@@ -67,6 +70,7 @@ def synchronous_engine(target: Target, name: str, size: int) -> Engine:
         pool_timeout=POOL,
         pool_pre_ping=True,
     )
+    trust_row_counts(engine.dialect)
     return engine
 
 

@@ -1,6 +1,7 @@
-"""A place of its own for each case: a gateway, a role and a schema, so that cases side by side never meet.
+"""A place of its own for each case: a gateway and a schema, so that cases side by side never meet.
 
-Schemas matter: with SERIALIZABLE, two units that insert keys into one index page conflict for real.
+Schemas matter: with SERIALIZABLE, two units that insert keys into one index page conflict for real. In CockroachDB it
+is a database, because old versions have no schemas.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,25 +20,26 @@ from faults.pgwire.rules import Rule
 from lab.clusters._ports import free_port
 from lab.clusters.base import Cluster
 from lab.db import Address, Target
+from lab.db.dialects import end_sessions, unfinished
 
 SETTLING = 1.0
 """Seconds that the server has to notice lost clients before their sessions are ended."""
+
+ENDING = 5.0
+"""Seconds that ending them may take."""
 
 POLL = 0.02
 PORTS = 20
 """Ports that are tried for a gateway."""
 
 TABLES = """
-CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{password}';
-CREATE SCHEMA {name};
-ALTER ROLE {name} SET search_path = {name};
+CREATE {space} {name};
 CREATE TABLE {name}.idempotency_keys (
     key text CONSTRAINT pk_idempotency_keys PRIMARY KEY, created_at timestamptz NOT NULL DEFAULT now());
-CREATE TABLE {name}.validate_ledger (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, unit text NOT NULL);
+CREATE TABLE {name}.validate_ledger (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), unit text NOT NULL);
 CREATE TABLE {name}.validate_counter (name text PRIMARY KEY, value bigint NOT NULL);
+INSERT INTO {name}.validate_counter VALUES {rows}
 """
-OPEN = text("SELECT count(*) FROM pg_stat_activity WHERE usename = :name AND state <> 'idle'")
-END = text("SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE usename = :name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class Place:
     @property
     def target(self) -> Target:
         """The database as the policy under test reaches it."""
-        return replace(self.cluster.direct, addresses=(self.listen,), user=self.name)
+        here = replace(self.cluster.direct, addresses=(self.listen,), tls="disable")
+        return replace(here, database=self.name) if _cockroach(self.cluster) else replace(here, schema=self.name)
 
     async def arm(self, rule: Rule, number: int) -> None:
         """Arm a rule for this place alone."""
@@ -77,20 +79,17 @@ class Place:
 
     async def open_transactions(self) -> int:
         """Return how many transactions stay open on the server, after it had time to notice lost clients."""
-        async with self.admin.connect() as connection:
-            for _ in range(int(SETTLING / POLL)):
-                count = await connection.scalar(OPEN, {"name": self.name})
-                if not count:
-                    break
-                await connection.rollback()  # else the view would be the same for the whole transaction
-                await asyncio.sleep(POLL)
-            return int(count or 0)
+        for _ in range(int(SETTLING / POLL)):
+            if not await unfinished(self.admin, f"{self.name}-"):
+                return 0
+            await asyncio.sleep(POLL)
+        return await unfinished(self.admin, f"{self.name}-")
 
     async def effects(self, units: Sequence[str]) -> dict[str, int]:
         """End all sessions, so that nothing is in doubt any more; return how often each unit is in the database."""
+        await end_sessions(self.admin, f"{self.name}-", ENDING)
         count = text(f"SELECT unit, count(*) FROM {self.name}.validate_ledger WHERE unit IN :units GROUP BY unit")  # noqa: S608
         async with self.admin.connect() as connection:
-            await connection.execute(END, {"name": self.name})
             rows = await connection.execute(
                 count.bindparams(bindparam("units", expanding=True)), {"units": list(units)}
             )
@@ -100,17 +99,21 @@ class Place:
 @contextlib.asynccontextmanager
 async def open_place(name: str, cluster: Cluster, admin: AsyncEngine, units: Sequence[str]) -> AsyncIterator[Place]:
     """Make a place with a counter for each unit; take its gateway and sessions away at the end."""
+    rows = ", ".join(f"('{unit}', 0)" for unit in units)  # the units' names are ours
+    making = TABLES.format(name=name, rows=rows, space="DATABASE" if _cockroach(cluster) else "SCHEMA")
     async with admin.connect() as connection:
-        raw: Any = (await connection.get_raw_connection()).driver_connection
-        rows = ", ".join(f"('{unit}', 0)" for unit in units)
-        insert = f"INSERT INTO {name}.validate_counter VALUES {rows}"  # noqa: S608 - the units' names are ours
-        await raw.execute(TABLES.format(name=name, password=cluster.direct.password) + insert)
+        for statement in making.split(";"):
+            await connection.execute(text(statement))
     place = Place(name, cluster, admin, await _gateway(name, cluster))
     try:
         yield place
     finally:
         await place.disarm()
         await cluster.control.delete(name)
+
+
+def _cockroach(cluster: Cluster) -> bool:
+    return cluster.direct.dialect == "cockroachdb"
 
 
 async def _gateway(name: str, cluster: Cluster) -> Address:

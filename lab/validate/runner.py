@@ -17,7 +17,7 @@ from faults.client import FiringInfo
 from lab.application import Application
 from lab.cleanup import to_its_end, together
 from lab.clusters import ClusterChoice
-from lab.clusters.base import Cluster, CrashesServer
+from lab.clusters.base import Capability, Cluster, CrashesServer
 from lab.db import application_engine
 from lab.errors import UsageError
 from lab.suite import STOP, open_cluster
@@ -93,14 +93,15 @@ async def validate_on(
 ) -> tuple[CaseResult, ...]:
     """Judge *policy* on a cluster that runs; *prefix* keeps the places of several validations on it apart."""
     admin = application_engine(
-        cluster.direct, application_name="lab-validate", isolation_level="READ COMMITTED", pool_size=SIDE_BY_SIDE + 2
+        cluster.direct, application_name="lab-validate", isolation_level="AUTOCOMMIT", pool_size=SIDE_BY_SIDE + 2
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(admin.dispose)
         lab = Lab(cluster, admin, policy, deadline, ended)
         stack.enter_context(_short_turns(lab))
         await _clean_run(lab, f"{prefix}0")
-        chosen = [case for case in cases if not (case.asynchronous and policy.synchronous)]
+        crashes = Capability.SERVER_CRASH in cluster.capabilities
+        chosen = [case for case in cases if case.suits(synchronous=policy.synchronous, crashes=crashes)]
         found: dict[str, CaseResult] = {}
         turn = asyncio.Semaphore(SIDE_BY_SIDE)
 
