@@ -1,7 +1,8 @@
-"""What the proxy costs: a direct connection, ours and (where there is one) a real Toxiproxy, side by side in one run.
+"""What the proxy costs, side by side in one run: a direct connection, ours, a real Toxiproxy, and the floor of Python.
 
-Rounds are interleaved and medians taken, because the machine is busy with other things too. The far end is a process of
-its own, with a blocking socket in a thread for each connection: the fastest that Python has.
+The floor is a bare forwarder (benchmarks/_floor.py). Toxiproxy is $TOXIPROXY_SERVER or toxiproxy-server on PATH, and is
+left out where there is none. Rounds are interleaved. Neighbours on a machine can only make a figure worse, so it is the
+better quartile of the rounds; "paired" is the median of the ratios within each round, to show how steady that is.
 """
 
 from __future__ import annotations
@@ -9,130 +10,87 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
+import select
 import shutil
 import socket
 import statistics
-import struct
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import psutil
 
-ROUNDS = 8
-ROUND_TRIPS = 1_500
-"""Per round, of 64 bytes."""
+from benchmarks import _load
+from benchmarks._load import Path
 
-BULK = 128 * 1024 * 1024
-"""Bytes per round, in writes of 64 KiB."""
+ROUNDS = 16
+"""Fewer on a slow machine: none begins once AT_MOST seconds are over."""
 
-CONNECTS = 150
-"""Per round: connect, one byte there and back, close."""
+AT_MOST = 60.0
+START_WITHIN = 20.0
+"""Seconds for one process to start."""
 
-IDLE = 200
-"""Connections that are open and say nothing."""
+FILES = 2 * _load.IDLE + 500
+"""Files that one process opens at once."""
 
-SLOW_SECONDS = 1.0
-"""How long a server floods a client that does not read."""
-
-MEGABYTE = 1024 * 1024
-HEADER = struct.Struct("!cQ")
-ECHO, SINK, FLOOD = b"e", b"s", b"f"
-
-
-# --- the far end -------------------------------------------------------------------------------------------------
-
-
-def far_end() -> None:
-    """Serve for ever: the first bytes of a connection say what to do with the rest."""
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
-        print(listener.getsockname()[1], flush=True)
-        while True:
-            sock, _ = listener.accept()
-            threading.Thread(target=_serve, args=(sock,), daemon=True).start()
+AIMS: dict[str, tuple[str, float]] = {
+    "added p50, us": ("at most", 0.5),
+    "added p99, us": ("at most", 0.8),
+    "throughput, MB/s": ("at least", 1.2),
+    "connects, 1/s": ("at least", 1.0),
+    f"connects, {_load.AT_ONCE} at once, 1/s": ("at least", 1.0),
+}
+"""What ours is to be, as a multiple of Toxiproxy's figure."""
 
 
-def _serve(sock: socket.socket) -> None:
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with sock, contextlib.suppress(OSError, struct.error):
-        mode, size = HEADER.unpack(_exactly(sock, HEADER.size))
-        if mode == ECHO:
-            while data := sock.recv(65536):
-                sock.sendall(data)
-        elif mode == SINK:
-            buffer = bytearray(MEGABYTE)
-            while size > 0 and (received := sock.recv_into(buffer)):
-                size -= received
-            sock.sendall(b"k")
-        else:
-            while True:
-                sock.sendall(bytes(65536))
-
-
-def _exactly(sock: socket.socket, size: int) -> bytes:
-    received = b""
-    while len(received) < size and (data := sock.recv(size - len(received))):
-        received += data
-    return received
-
-
-# --- the paths to it ---------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Path:
-    """A way to the far end: its address, and the process in between (None: no process)."""
-
-    name: str
-    address: tuple[str, int]
-    process: psutil.Process | None = None
-    figures: dict[str, list[float]] = field(default_factory=dict)
-
-    def note(self, figure: str, value: float) -> None:
-        """Keep the value of one round."""
-        self.figures.setdefault(figure, []).append(value)
-
-    def median(self, figure: str) -> float | None:
-        """Return the median over the rounds."""
-        values = self.figures.get(figure)
-        return statistics.median(values) if values else None
+# --- the paths ---------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def paths() -> Iterator[list[Path]]:
-    """Start everything; yield the paths, the direct one first."""
+def paths(binary: str | None) -> Iterator[list[Path]]:
+    """Start everything; yield the paths, the direct one first, then ours."""
     with contextlib.ExitStack() as stack:
-        end = stack.enter_context(_process([sys.executable, "-m", "benchmarks.proxy", "far-end"]))
-        assert end.stdout is not None
-        upstream = ("127.0.0.1", int(end.stdout.readline()))
-        ours = stack.enter_context(_process([sys.executable, "-m", "faults", "--port", "0", "--until-stdin-closes"]))
-        assert ours.stdout is not None
-        url = ours.stdout.readline().split(": ", 1)[1].strip()
-        found = [Path("direct", upstream), Path("ours", _proxied(url, upstream), psutil.Process(ours.pid))]
-        binary = shutil.which(os.environ.get("TOXIPROXY_SERVER", "toxiproxy-server"))
+        far_end = _start(stack, [sys.executable, "-m", "benchmarks._load"])
+        upstream = ("127.0.0.1", int(_first_line(far_end)))
+        found = [Path("direct", upstream), _ours(stack, upstream)]
         if binary is not None:
-            port = _free_port()
-            real = stack.enter_context(_process([binary, "-host", "127.0.0.1", "-port", str(port)], quiet=True))
-            _wait_for(port)
-            address = _proxied(f"http://127.0.0.1:{port}", upstream)
-            found.append(Path("Toxiproxy", address, psutil.Process(real.pid)))
+            found.append(_toxiproxy(stack, binary, upstream))
+        floor = _start(stack, [sys.executable, "-m", "benchmarks._floor", *map(str, upstream)])
+        found.append(Path("floor", ("127.0.0.1", int(_first_line(floor))), psutil.Process(floor.pid)))
         yield found
 
 
-@contextlib.contextmanager
-def _process(command: list[str], *, quiet: bool = False) -> Iterator[subprocess.Popen[str]]:
+def _ours(stack: contextlib.ExitStack, upstream: tuple[str, int]) -> Path:
+    process = _start(stack, [sys.executable, "-m", "faults", "--port", "0", "--until-stdin-closes"])
+    url = _first_line(process).split(": ", 1)[1].strip()
+    return Path("ours", _proxied(url, upstream), psutil.Process(process.pid))
+
+
+def _toxiproxy(stack: contextlib.ExitStack, binary: str, upstream: tuple[str, int]) -> Path:
+    port = _free_port()
+    process = _start(stack, [binary, "-host", "127.0.0.1", "-port", str(port)], quiet=True)
+    url = f"http://127.0.0.1:{port}"
+    _wait_for(f"{url}/version")
+    return Path("Toxiproxy", _proxied(url, upstream), psutil.Process(process.pid))
+
+
+def _start(stack: contextlib.ExitStack, command: list[str], *, quiet: bool = False) -> subprocess.Popen[str]:
     stdout = subprocess.DEVNULL if quiet else subprocess.PIPE
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.DEVNULL, text=True)
+    stack.enter_context(process)
+    stack.callback(process.kill)
+    return process
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], START_WITHIN)
+    line = process.stdout.readline() if ready else ""
+    assert line, f"{process.args!r} did not start within {START_WITHIN:g} s"
+    return line
 
 
 def _proxied(url: str, upstream: tuple[str, int]) -> tuple[str, int]:
@@ -149,146 +107,150 @@ def _free_port() -> int:
         return port
 
 
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + START_WITHIN
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - our own address
             return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
         time.sleep(0.05)
 
 
-def _connect(path: Path, mode: bytes, size: int = 0) -> socket.socket:
-    sock = socket.create_connection(path.address, 30)
-    sock.settimeout(None)  # a time-out would cost a poll for each call
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.sendall(HEADER.pack(mode, size))
-    return sock
+# --- rounds ------------------------------------------------------------------------------------------------------
+
+EACH: tuple[Callable[[Path], None], ...] = (_load.throughput, _load.connects)
 
 
-# --- what is measured --------------------------------------------------------------------------------------------
-
-
-def round_trips(path: Path) -> None:
-    """Note the microseconds of an echo of 64 bytes."""
-    message, times = bytes(64), []
-    with _connect(path, ECHO) as sock:
-        for _ in range(ROUND_TRIPS):
-            start = time.perf_counter()
-            sock.sendall(message)
-            sock.recv(64)
-            times.append((time.perf_counter() - start) * 1e6)
-    cuts = statistics.quantiles(times[100:], n=1000)
-    for figure, cut in (("echo p50, us", 499), ("echo p99, us", 989), ("echo p99.9, us", 998)):
-        path.note(figure, cuts[cut])
-
-
-def throughput(path: Path) -> None:
-    """Note megabytes per second in one direction, and the processor seconds per gigabyte of the process between."""
-    block = bytes(65536)
-    before = _processor_seconds(path)
-    with _connect(path, SINK, BULK) as sock:
-        start = time.perf_counter()
-        for _ in range(BULK // len(block)):
-            sock.sendall(block)
-        assert sock.recv(1) == b"k"
-        path.note("throughput, MB/s", BULK / 1e6 / (time.perf_counter() - start))
-    if path.process is not None:
-        path.note("processor, s/GB", (_processor_seconds(path) - before) / (BULK / 1e9))
-
-
-def connects(path: Path) -> None:
-    """Note how many connections a second can be opened, used once and closed."""
-    start = time.perf_counter()
-    for _ in range(CONNECTS):
-        with _connect(path, ECHO) as sock:
-            sock.sendall(b"x")
-            sock.recv(1)
-    path.note("connects, 1/s", CONNECTS / (time.perf_counter() - start))
-
-
-def idle(path: Path) -> None:
-    """Note the memory of the process between, with connections that say nothing."""
-    if path.process is None:
-        return
-    with contextlib.ExitStack() as stack:
-        for _ in range(IDLE):
-            sock = stack.enter_context(_connect(path, ECHO))
-            sock.sendall(b"x")
-            sock.recv(1)
-        path.note(f"memory, {IDLE} idle, MB", path.process.memory_info().rss / MEGABYTE)
-
-
-def slow_reader(path: Path) -> None:
-    """Note by how much the process between grows while a server floods a client that does not read."""
-    if path.process is None:
-        return
-    before = path.process.memory_info().rss
-    with _connect(path, FLOOD):
-        time.sleep(SLOW_SECONDS)
-        path.note("growth, slow reader, MB", (path.process.memory_info().rss - before) / MEGABYTE)
-
-
-def _processor_seconds(path: Path) -> float:
-    if path.process is None:
-        return 0.0
-    times = path.process.cpu_times()
-    return float(times.user + times.system)
-
-
-EVERY_ROUND: tuple[Callable[[Path], None], ...] = (round_trips, throughput, connects)
-ONCE: tuple[Callable[[Path], None], ...] = (idle, slow_reader)
-
-
-def measure(found: list[Path]) -> None:
-    """Measure all paths, interleaved."""
+def measure(found: list[Path]) -> int:
+    """Measure all paths, interleaved; return the number of rounds."""
+    deadline = time.monotonic() + AT_MOST
     for path in found:
-        round_trips(path)  # to warm up
+        _load.connects(path)  # to warm up
         path.figures.clear()
-    for _ in range(ROUNDS):
-        for measurement in EVERY_ROUND:
-            for path in found:
-                measurement(path)
-    for measurement in ONCE:
-        for path in found:
+    for path in found:
+        _load.idle(path)  # before anything that leaves memory behind
+    rounds = 0
+    while rounds < ROUNDS and time.monotonic() < deadline:
+        one_round(found, turn=rounds)
+        rounds += 1
+    for path in found:
+        _load.processor(path)
+        _load.slow_reader(path)
+    return rounds
+
+
+def one_round(found: list[Path], *, turn: int) -> None:
+    """Measure everything once; who comes first changes from turn to turn."""
+    order = [*found[turn % len(found) :], *found[: turn % len(found)]]
+    _load.round_trips(order)
+    for measurement in EACH:
+        for path in order:
             measurement(path)
 
 
 # --- what is said ------------------------------------------------------------------------------------------------
 
 
-def table(found: list[Path]) -> list[str]:
-    """Return the lines of the table: a figure a line, each path's median and its ratio to direct (or to ours)."""
-    figures = list(dict.fromkeys(figure for path in found for figure in path.figures))
-    lines = [f"{'':26}" + "".join(f"{path.name:>20}" for path in found)]
-    for figure in figures:
-        base = found[0].median(figure) or found[1].median(figure)
-        lines.append(f"{figure:26}" + "".join(_cell(path.median(figure), base) for path in found))
-    return [*lines, *(_quietest(found, figure) for figure in ("echo p50, us", "echo p99, us"))]
+class Figures:
+    """What was measured, as one figure for each path; "added" is what a path's echo takes beyond the direct one."""
+
+    def __init__(self, found: list[Path]) -> None:
+        self._paths = {path.name: path for path in found}
+        measured = sorted({figure for path in found for figure in path.figures}, key=_place)
+        echoes = sum(figure.startswith("echo") for figure in measured)
+        added = [figure for figure in AIMS if figure.startswith("added")]
+        self.names = [*measured[:echoes], *added, *measured[echoes:]]
+
+    def value(self, path: str, figure: str) -> float | None:
+        """Return the better quartile of the rounds; None if there is no such figure."""
+        if figure.startswith("added"):
+            echo = figure.replace("added", "echo")
+            through, direct = self.value(path, echo), self.value("direct", echo)
+            return None if path == "direct" or through is None or direct is None else through - direct
+        values = self._rounds(path, figure)
+        if len(values) < 2:
+            return values[0] if values else None
+        return statistics.quantiles(values, n=4)[2 if figure.endswith("/s") else 0]
+
+    def ratio(self, figure: str, other: str) -> float | None:
+        """Return ours as a multiple of the *other* path's."""
+        mine, its = self.value("ours", figure), self.value(other, figure)
+        return mine / its if mine is not None and its is not None and its > 0 else None
+
+    def paired(self, figure: str, other: str) -> float | None:
+        """Return the median of that over the rounds."""
+        pairs = zip(self._rounds("ours", figure), self._rounds(other, figure), strict=False)
+        ratios = [mine / its for mine, its in pairs if its > 0]
+        return statistics.median(ratios) if ratios else None
+
+    def _rounds(self, path: str, figure: str) -> list[float]:
+        if path not in self._paths:
+            return []
+        if figure.startswith("added"):
+            echo = figure.replace("added", "echo")
+            pairs = zip(self._rounds(path, echo), self._rounds("direct", echo), strict=True)
+            return [through - direct for through, direct in pairs]
+        return self._paths[path].figures.get(figure, [])
 
 
-def _quietest(found: list[Path], figure: str) -> str:
-    # Neighbours on the machine can only add to a time, so the least of the rounds says what the path itself costs.
-    direct = min(found[0].figures[figure])
-    others = (f"{path.name} adds {min(path.figures[figure]) - direct:.1f}" for path in found[1:])
-    return f"{figure}, in the quietest round: direct {direct:.1f}, {', '.join(others)}"
+def table(found: list[Path]) -> Iterator[str]:
+    """Yield the lines of the table: a figure a line, with ours as a multiple of the others' figures, and the aim."""
+    figures = Figures(found)
+    yield f"{'':27}" + "".join(f"{path.name:>10}" for path in found) + "  ours/Toxiproxy (paired)  ours/floor  aim"
+    for figure in figures.names:
+        cells = "".join(f"{_number(figures.value(path.name, figure)):>10}" for path in found)
+        ratio = figures.ratio(figure, "Toxiproxy")
+        paired = f"({_times(figures.paired(figure, 'Toxiproxy'))})"
+        cells += f"{_times(ratio):>16}{paired:>9}{_times(figures.ratio(figure, 'floor')):>12}"
+        yield f"{figure:27}{cells}  {_verdict(figure, ratio)}".rstrip()
 
 
-def _cell(value: float | None, base: float | None) -> str:
-    if value is None or base is None:
-        return f"{'-':>20}"
-    ratio = f" ({value / base:.2f}x)" if base > 0 else ""
-    return f"{value:.1f}{ratio}".rjust(20)
+ORDER = ("echo", "throughput", "processor", "connects", "memory", "growth")
+
+
+def _place(figure: str) -> tuple[int, str]:
+    return ORDER.index(figure.partition(" ")[0].rstrip(",")), figure
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}x"
+
+
+def _verdict(figure: str, ratio: float | None) -> str:
+    if figure not in AIMS:
+        return ""
+    word, bound = AIMS[figure]
+    if ratio is None:
+        return f"{word} {bound}x"
+    met = ratio <= bound if word == "at most" else ratio >= bound
+    return f"{word} {bound}x: {'met' if met else 'MISSED'}"
 
 
 def main() -> int:
     """Print the table."""
-    if sys.argv[1:] == ["far-end"]:
-        far_end()
-    with paths() as found:
-        measure(found)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < FILES:
+        print(f"{_load.IDLE} idle connections need {FILES} open files, and this system allows {most}: see ulimit -Hn")
+        return 4
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if most == resource.RLIM_INFINITY else most, most))
+    wanted = os.environ.get("TOXIPROXY_SERVER", "toxiproxy-server")
+    binary = shutil.which(wanted)
+    began = time.monotonic()
+    with paths(binary) as found:
+        rounds = measure(found)
     print("\n".join(table(found)))
-    if len(found) < 3:
-        print("no toxiproxy-server on PATH, and $TOXIPROXY_SERVER names none: not compared")
+    print(f"{rounds} rounds in {time.monotonic() - began:.0f} s")
+    if binary is None:
+        print(f"not compared with Toxiproxy: no {wanted} (on PATH, or named by TOXIPROXY_SERVER)")
     return 0
 
 

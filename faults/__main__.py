@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import logging
 import sys
 from collections.abc import Callable, Coroutine
@@ -38,6 +39,7 @@ def run_server(host: str, port: int, seed: int | None, config: Path | None, *, u
     def announce(url: str) -> None:
         sys.stdout.write(f"control API: {url}\n")
         sys.stdout.flush()
+        gc.freeze()  # what has been imported stays: a look through it again would stop all connections for milliseconds
 
     _allow_many_files()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
 
@@ -52,6 +53,7 @@ async def resolve_listen(text: str) -> str:
     return format_address((str(nearest[0]), port))
 
 
+@functools.lru_cache(maxsize=256)  # asked for each connection, about the same upstreams
 def _is_host(host: str) -> bool:
     try:
         host.encode("idna")

@@ -107,10 +107,10 @@ class Endpoint(asyncio.Protocol):
         if self._transport is None and not self.lost:
             self._early_end = end
         elif end is End.EOF:
-            if not self.lost and self._transport and not self._transport.is_closing():
-                self._transport.write_eof()
             self.incoming.delivered = True
-            self.connection.close_if_done()
+            done = self.connection.close_if_done()
+            if not (done or self.lost or self._transport is None or self._transport.is_closing()):
+                self._transport.write_eof()
         elif end is End.CLOSE:
             self.connection.close()
         else:
@@ -251,10 +251,12 @@ class Connection:
         """Return the link of a direction."""
         return self.upstream if stream == "upstream" else self.downstream
 
-    def close_if_done(self) -> None:
-        """Close both sockets once both directions have delivered their end."""
-        if self.upstream.delivered and self.downstream.delivered:
+    def close_if_done(self) -> bool:
+        """Close both sockets once both directions have delivered their end; tell whether that is so."""
+        done = self.upstream.delivered and self.downstream.delivered
+        if done:
             self.close()
+        return done
 
     def close(self) -> None:
         """End in an orderly way: what has been written still goes out."""

@@ -227,7 +227,8 @@ class Proxy:
     # --- connections --------------------------------------------------------------------------------------------
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPT_BATCH):
+        # A client that comes alone is served at once, not after asking in vain for another; the loop calls again.
+        for _ in range(ACCEPT_BATCH if self._dials else 1):
             try:
                 client, address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
