@@ -1,7 +1,8 @@
 """What following the conversation costs: direct, plain proxy, proxy that follows, and with rules that never match.
 
-The load is pgbench-like: prepared SELECT by key and UPDATE by key from asyncpg. Rounds are interleaved and medians
-taken, because the machine is busy with other things too. The proxy runs in a process of its own, as users have it.
+The load is pgbench-like: prepared SELECT by key and UPDATE by key from asyncpg. The machine is busy with other things,
+so the ways take turns after a few statements, and ratios are formed group by group of such turns: what slows one way
+down slows the others of its group. Each proxy is a process of its own, as users have it; its CPU time counts as well.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import asyncpg
+import psutil
 import uvloop
 
 from faults.client import ControlClient
@@ -25,19 +28,23 @@ from faults.pgwire.rules import Rule, Where
 from lab.clusters.postgres import PostgresServer, find_binaries
 from lab.state import RunFolder
 
-ROUNDS = 12
-PAIRS = 400
-"""Pairs of one SELECT and one UPDATE, per round, by one client."""
+GROUPS = 20
+TURNS = 25
+"""Turns of each way in a group."""
+
+PAIRS = 6
+"""Pairs of one SELECT and one UPDATE in a turn, by one client."""
 
 CLIENTS = 8
-PAIRS_EACH = 100
-"""Pairs by each of several clients at once, per round."""
+PAIRS_EACH = 2
+"""Pairs by each of several clients at once, in a turn."""
 
 KEYS = 1_000
 ROWS = 200_000
 """Rows of the large result."""
 
-BULK_ROUNDS = 4
+BULK_ROUNDS = 5
+P50, RATE, CPU = "p50, us", f"{CLIENTS} clients, statements/s", "proxy CPU, us/statement"
 SELECT = "SELECT balance FROM bench WHERE id = $1"
 UPDATE = "UPDATE bench SET balance = balance + $2 WHERE id = $1"
 LARGE = f"SELECT g, md5(g::text), repeat('x', 40) FROM generate_series(1, {ROWS}) AS g"  # noqa: S608 - a constant
@@ -59,31 +66,40 @@ NEVER = (
 
 @dataclass
 class Way:
-    """A way to the server, with its figures by name."""
+    """A way to the server, with its proxy's process and its connections, and its figures of every group by name."""
 
     name: str
-    host: str
     port: int
-    armed: bool = False
+    process: psutil.Process | None = None
+    clients: list[Client] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=dict)
 
     def note(self, figure: str, value: float) -> None:
-        """Keep the value of one round."""
+        """Keep the value of one group."""
         self.figures.setdefault(figure, []).append(value)
 
     def median(self, figure: str) -> float:
-        """Return the median over the rounds."""
+        """Return the median over the groups."""
         return statistics.median(self.figures[figure])
 
 
+@dataclass(frozen=True)
+class Client:
+    """A connection with its two prepared statements."""
+
+    connection: asyncpg.Connection
+    select: Any
+    update: Any
+
+
 @contextlib.contextmanager
-def proxy() -> Iterator[str]:
-    """Run a proxy server; yield the URL of its control API."""
+def proxy() -> Iterator[tuple[str, psutil.Process]]:
+    """Run a proxy server; yield the URL of its control API, and its process."""
     command = [sys.executable, "-m", "faults", "--port", "0", "--until-stdin-closes"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().split(": ", 1)[1].strip()
+            yield process.stdout.readline().split(": ", 1)[1].strip(), psutil.Process(process.pid)
         finally:
             process.terminate()
 
@@ -105,7 +121,7 @@ async def server() -> AsyncIterator[PostgresServer]:
 async def connect(server: PostgresServer, way: Way) -> asyncpg.Connection:
     """Connect through a way."""
     return await asyncpg.connect(
-        host=way.host,
+        host=server.host,
         port=way.port,
         user=server.user,
         password=server.password,
@@ -120,118 +136,134 @@ async def connect(server: PostgresServer, way: Way) -> asyncpg.Connection:
     )
 
 
-async def pairs(connection: asyncpg.Connection, count: int, random: Random) -> list[float]:
+async def pairs(client: Client, count: int, random: Random) -> list[float]:
     """Run pairs of statements; return the seconds that each statement took."""
-    select, update = await connection.prepare(SELECT), await connection.prepare(UPDATE)
     times = []
     for _ in range(count):
-        for statement, arguments in ((select, ()), (update, (1,))):
+        for statement, arguments in ((client.select, ()), (client.update, (1,))):
             started = time.perf_counter()
             await statement.fetch(random.randint(1, KEYS), *arguments)
             times.append(time.perf_counter() - started)
     return times
 
 
-async def small(server: PostgresServer, way: Way, random: Random) -> None:
-    """Note the latency of one client and the throughput of several."""
-    connection = await connect(server, way)
-    times = await pairs(connection, PAIRS, random)
-    await connection.close()
-    cuts = statistics.quantiles(times, n=100)
-    way.note("p50, us", cuts[49] * 1e6)
-    way.note("p99, us", cuts[98] * 1e6)
-    way.note("one client, statements/s", len(times) / sum(times))
-    connections = [await connect(server, way) for _ in range(CLIENTS)]
-    started = time.perf_counter()
-    await asyncio.gather(*(pairs(connection, PAIRS_EACH, random) for connection in connections))
-    way.note(f"{CLIENTS} clients, statements/s", CLIENTS * PAIRS_EACH * 2 / (time.perf_counter() - started))
-    for connection in connections:
-        await connection.close()
+async def small(ways: list[Way], random: Random) -> None:
+    """Note for each way what its turns in one group say of latency and throughput."""
+    times: dict[str, list[float]] = {way.name: [] for way in ways}
+    busy = dict.fromkeys(times, 0.0)
+    for _ in range(TURNS):
+        for way in random.sample(ways, len(ways)):
+            times[way.name] += await pairs(way.clients[0], PAIRS, random)
+            started = time.perf_counter()
+            await asyncio.gather(*(pairs(client, PAIRS_EACH, random) for client in way.clients))
+            busy[way.name] += time.perf_counter() - started
+    together = CLIENTS * PAIRS_EACH * 2 * TURNS
+    for way in ways:
+        cuts = statistics.quantiles(times[way.name], n=100)
+        way.note(P50, cuts[49] * 1e6)
+        way.note("p99, us", cuts[98] * 1e6)
+        way.note(RATE, together / busy[way.name])
 
 
-async def large(server: PostgresServer, way: Way) -> None:
+def cpu_of(way: Way) -> float:
+    """Return the seconds of CPU time that the proxy of a way has used, 0 without one."""
+    return 0.0 if way.process is None else sum(way.process.cpu_times()[:2])
+
+
+async def large(way: Way) -> None:
     """Note how fast a large result comes, and a COPY of the same."""
-    connection = await connect(server, way)
+    connection = way.clients[0].connection
     started = time.perf_counter()
     rows = await connection.fetch(LARGE)
     way.note("large result, krows/s", len(rows) / (time.perf_counter() - started) / 1e3)
     started = time.perf_counter()
     await connection.copy_from_query(LARGE, output=_drop)
     way.note("COPY out, krows/s", ROWS / (time.perf_counter() - started) / 1e3)
-    await connection.close()
 
 
 async def _drop(_data: bytes) -> None:
     pass
 
 
-async def rules(control: ControlClient, way: Way) -> None:
-    """Arm the rules for a way that wants them, and none for others."""
-    for rule in await control.rules():
-        await control.disarm(rule.name)
-    if way.armed:
-        for number, where in enumerate(NEVER):
-            await control.arm(Rule(f"never-{number}", "request", "reset", where, times=0))
-
-
-async def measure(server: PostgresServer, control: ControlClient) -> list[Way]:
-    """Measure all ways, interleaved in random order."""
-    upstream = f"{server.host}:{server.port}"
-    plain = (await control.create("plain", "127.0.0.1:0", upstream)).listen
-    follows = (await control.create("follows", "127.0.0.1:0", upstream, protocol="postgresql")).listen
-    ways = [
-        Way("direct", server.host, server.port),
-        Way("plain proxy", "127.0.0.1", int(plain.rsplit(":", 1)[1])),
-        Way("follows", "127.0.0.1", int(follows.rsplit(":", 1)[1])),
-        Way("10 rules armed", "127.0.0.1", int(follows.rsplit(":", 1)[1]), armed=True),
-    ]
-    connection = await connect(server, ways[0])
-    await connection.execute("CREATE TABLE bench (id int PRIMARY KEY, balance int NOT NULL)")
-    await connection.execute("INSERT INTO bench SELECT g, 0 FROM generate_series(1, $1::int) AS g", KEYS)
-    await connection.close()
-    random = Random(1)
-    gc.disable()
-    for number in range(ROUNDS + 1):
-        for way in random.sample(ways, len(ways)):
-            await rules(control, way)
-            await small(server, way, random)
-            if number <= BULK_ROUNDS:
-                await large(server, way)
-            if number == 0:
-                way.figures.clear()  # to warm up
-        gc.collect()
+async def ways_to(server: PostgresServer, proxies: list[tuple[ControlClient, psutil.Process]]) -> list[Way]:
+    """Open all ways, each with its clients."""
+    ways = [Way("direct", server.port)]
+    names = (("plain proxy", "tcp"), ("follows", "postgresql"), (f"{len(NEVER)} rules armed", "postgresql"))
+    for (name, protocol), (control, process) in zip(names, proxies, strict=True):
+        made = await control.create("way", "127.0.0.1:0", f"{server.host}:{server.port}", protocol=protocol)
+        ways.append(Way(name, int(made.listen.rsplit(":", 1)[1]), process))
+    for number, where in enumerate(NEVER):
+        await control.arm(Rule(f"never-{number}", "request", "reset", where, times=0))
+    first = await connect(server, ways[0])
+    await first.execute("CREATE TABLE bench (id int PRIMARY KEY, balance int NOT NULL)")
+    await first.execute("INSERT INTO bench SELECT g, 0 FROM generate_series(1, $1::int) AS g", KEYS)
+    for way in ways:
+        for _ in range(CLIENTS):
+            connection = await connect(server, way)
+            select, update = await connection.prepare(SELECT), await connection.prepare(UPDATE)
+            way.clients.append(Client(connection, select, update))
     return ways
 
 
-def table(ways: list[Way]) -> list[str]:
-    """Return the lines of the table, each figure with its ratio to direct, then the ratios to the plain proxy."""
-    lines = [f"{'':26}" + "".join(f"{way.name:>20}" for way in ways)]
-    for figure in ways[0].figures:
-        base = ways[0].median(figure)
-        cells = (f"{way.median(figure):.1f} ({way.median(figure) / base:.2f}x)".rjust(20) for way in ways)
-        lines.append(f"{figure:26}" + "".join(cells))
+async def measure(ways: list[Way]) -> None:
+    """Measure all ways."""
+    random = Random(1)
+    gc.disable()
+    await small(ways, random)
+    for way in ways:
+        way.figures.clear()  # that was to warm up
+    before = [cpu_of(way) for way in ways]
+    for _ in range(GROUPS):
+        await small(ways, random)
+        gc.collect()
+    for way, cpu in zip(ways, before, strict=True):
+        # The system counts in steps of 10 ms, so all groups together make one value.
+        way.note(CPU, (cpu_of(way) - cpu) / (GROUPS * TURNS * 2 * (PAIRS + CLIENTS * PAIRS_EACH)) * 1e6)
+    for _ in range(BULK_ROUNDS):
+        for way in random.sample(ways, len(ways)):
+            await large(way)
+
+
+def quartiles(ratios: list[float]) -> str:
+    """Return the median of ratios, and what half of them lie between."""
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"{middle:.2f}x ({low:.2f}-{high:.2f})"
+
+
+def against(way: Way, direct: Way, plain: Way) -> Iterator[str]:
+    """Yield the lines that compare a way with the plain proxy, group by group."""
+    yield f"{way.name} against the plain proxy: median of {GROUPS} groups, and what half of them lie between"
+    groups = zip(way.figures[P50], direct.figures[P50], plain.figures[P50], strict=True)
+    # Where a neighbour made the proxy faster than no proxy there is no ratio.
+    added = [(mine - base) / (theirs - base) for mine, base, theirs in groups if theirs > base]
+    yield f"  {'added p50':24} {quartiles(added)}"
+    for name, values in way.figures.items():
+        if name.endswith("/s"):
+            yield f"  {name:24} {quartiles([a / b for a, b in zip(values, plain.figures[name], strict=True)])}"
+
+
+def table(ways: list[Way]) -> Iterator[str]:
+    """Yield the lines of the table, each figure with its ratio to direct, then the ratios to the plain proxy."""
+    yield f"{'':26}" + "".join(f"{way.name:>20}" for way in ways)
     direct, plain, *others = ways
+    for figure in direct.figures:
+        base = direct.median(figure) or plain.median(figure)
+        cells = (f"{way.median(figure):.1f} ({way.median(figure) / base:.2f}x)".rjust(20) for way in ways)
+        yield f"{figure:26}" + "".join(cells)
     for way in others:
-        added = (way.median("p50, us") - direct.median("p50, us")) / (
-            plain.median("p50, us") - direct.median("p50, us")
-        )
-        rates = (f"{name} {way.median(name) / plain.median(name):.2f}x" for name in direct.figures if name[-2:] == "/s")
-        lines.append(f"{way.name} against the plain proxy: added p50 {added:.2f}x; {'; '.join(rates)}")
-    # Neighbours on the machine can only add to a time, so the best of the rounds says what the way itself costs.
-    p50 = {way.name: min(way.figures["p50, us"]) for way in ways}
-    rate = {way.name: max(way.figures[f"{CLIENTS} clients, statements/s"]) for way in ways}
-    for way in others:
-        added = (p50[way.name] - p50[direct.name]) / (p50[plain.name] - p50[direct.name])
-        share = rate[way.name] / rate[plain.name]
-        lines.append(f"{way.name}, best rounds: added p50 {added:.2f}x; {CLIENTS} clients, statements/s {share:.2f}x")
-    return lines
+        yield from against(way, direct, plain)
 
 
 async def run() -> None:
     """Print the table."""
-    with proxy() as url:
-        async with ControlClient(url) as control, server() as database:
-            print("\n".join(table(await measure(database, control))))
+    async with contextlib.AsyncExitStack() as stack:
+        proxies = []
+        for _ in range(3):
+            url, process = stack.enter_context(proxy())
+            proxies.append((await stack.enter_async_context(ControlClient(url)), process))
+        ways = await ways_to(await stack.enter_async_context(server()), proxies)
+        await measure(ways)
+        print("\n".join(table(ways)))
 
 
 def main() -> int:

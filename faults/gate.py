@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from faults.chunk import End
+from faults.claims import COPY_BOTH, COPY_IN, Claims, Found
 from faults.failing import ERROR, EXECUTE, FLUSH, READY, Failing
 from faults.pgwire import messages
 from faults.pgwire.errors import NotPostgres, ProtocolViolation
 from faults.pgwire.framing import BYTES, CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, STARTUP, Framer, Piece
 from faults.pgwire.rules import Rule
 from faults.pgwire.session import CONNECT, REPLIES, REQUESTS, Request, Session, Statement
+from faults.routine import Routine
 from faults.rulebook import ArmedRule, Firing, RuleBook
 from faults.side import Side
 from faults.waits import Waits
@@ -28,11 +30,8 @@ logger = logging.getLogger(__name__)
 ANY_TIME: Final = frozenset(b"SA")
 """Messages of the server that belong to no request: ParameterStatus, NotificationResponse."""
 
-COPY_IN: Final = b"G"[0]
-COPY_BOTH: Final = b"W"[0]
 COPIES: Final = (COPY_IN, COPY_BOTH)
 MILESTONES: Final = (READY, *COPIES)
-Found: TypeAlias = tuple[ArmedRule, Firing]
 
 
 class Gate:
@@ -40,18 +39,16 @@ class Gate:
 
     def __init__(self, connection: Connection, proxy: str, book: RuleBook) -> None:
         self.session = Session()
-        self.requests = Side(self._follow_requests, self._requests, self._client_ends)
-        self.replies = Side(self._follow_replies, self._replies, self._server_ends)
         self._client = Framer(REQUESTS, startup=True)
         self._server = Framer(REPLIES)
+        self._claims = Claims(self.session)
+        self._routine = routine = Routine(self.session, self._client, self._server, self._claims, book, proxy)
+        self.requests = Side(routine.request, self._follow_requests, self._requests, self._client_ends)
+        self.replies = Side(routine.reply, self._follow_replies, self._replies, self._server_ends)
         self._failing = Failing(self.session, self.requests, self.replies)
         self._connection = connection
         self._proxy = proxy
         self._book = book
-        # Replies need no look as long as no rule has to do with a statement that is under way.
-        self._watching = False
-        self._claimed: list[Statement] = []
-        self._striking: Statement | None = None
         self._waits = Waits()
 
     def ended(self) -> None:
@@ -59,8 +56,7 @@ class Gate:
         self.requests.swallow()
         self.replies.swallow()
         self._waits.clear()
-        for statement in list(self._claimed):
-            self._give_back(statement)
+        self._claims.give_back()
 
     # --- the client's side ----------------------------------------------------------------------------------------
 
@@ -74,6 +70,7 @@ class Gate:
             return self._break_off(problem)
 
     def _requests(self, pieces: list[Piece]) -> None:
+        self._routine.interrupted()
         session, book, failing = self.session, self._book, self._failing
         out: list[bytes] = []
         for index, piece in enumerate(pieces):
@@ -110,14 +107,12 @@ class Gate:
         found = self._book.consider(self.session, statement, self._proxy, connection.id, connection.client)
         if found is None:
             return None
-        self._watching = True
+        self._claims.watching = True
         statement.firing = found[1]
         if found[0].rule.moment == "request":
             return found
-        found[1].forwarded = True
-        statement.claim = found
-        self._claimed.append(statement)
-        if _fails(found[0].rule):
+        self._claims.add(statement, found)
+        if found[0].rule.fails:
             self._failing.expect(statement)
         return None
 
@@ -130,7 +125,7 @@ class Gate:
             self._waits.add(armed, lambda: self._send_late(firing, piece))
         elif rule.action != "error":
             self._cut(armed)
-        elif statement.kind == CONNECT or not _fails(rule):
+        elif statement.kind == CONNECT or not rule.fails:
             self._end_session(rule)
         else:
             self._failing.instead(rule, statement)
@@ -170,8 +165,9 @@ class Gate:
             return self._break_off(problem)
 
     def _replies(self, pieces: list[Piece]) -> None:
+        self._routine.interrupted()
         session = self.session
-        if not self._watching:
+        if not self._claims.watching:
             for piece in pieces:
                 if piece[0] >= 0:
                     session.reply(piece)
@@ -183,7 +179,7 @@ class Gate:
             if piece.kind >= 0:
                 session.reply(piece)
             if self._stays(head, piece):
-                struck = self._struck(piece)
+                struck = self._claims.struck_by(piece)
                 if struck is not None:
                     self.replies.send(*out)
                     self._strike_reply(struck, piece, pieces[index + 1 :])
@@ -202,36 +198,13 @@ class Gate:
             return False
         if self._failing.dialogue is not None and self._failing.dialogue(piece):
             return True
-        if self._striking is not None:
+        if self._claims.hold_back(head, piece):
             return True
-        if isinstance(head, Statement) and head.claim is not None and piece.kind != COPY_IN:
-            armed = head.claim[0]
-            # A server that streams both ways answers nothing until that is over: it cannot be made to fail.
-            if not armed.over and not (piece.kind == COPY_BOTH and _fails(armed.rule)):
-                self._striking = head
-                return True
-            self._give_back(head)
         return head is not None and head.ours and piece.kind not in (ERROR, READY)
 
-    def _struck(self, piece: Piece) -> Statement | None:
-        """Return the statement whose time has come: at its first byte to hold it, else when the truth is known."""
-        statement = self._striking
-        if statement is None:
-            return None
-        action = statement.claim[0].rule.action
-        if action in ("delay", "hold") or piece.kind in (READY, COPY_BOTH):
-            return statement
-        if statement.op != "E" or self.session.head is statement:
-            return None
-        # Outside of a transaction a statement is only done when the Sync behind it is.
-        done = statement.ends_transaction and action != "error"
-        return statement if done or not self.session.synced else None
-
     def _strike_reply(self, statement: Statement, piece: Piece, rest: list[Piece]) -> None:
-        armed, firing = statement.claim
+        armed, firing = self._claims.take(statement)
         rule = armed.rule
-        self._striking = statement.claim = None
-        self._claimed.remove(statement)
         firing.at = time.time()
         self._book.firings.append(firing)
         if rule.action in ("delay", "hold"):
@@ -259,9 +232,8 @@ class Gate:
         failing = self._failing
         settled = not self.session.pending and failing.dialogue is None
         if settled:
-            for statement in list(self._claimed):
-                self._give_back(statement)
-            self._watching = failing.halting = False
+            self._claims.give_back()
+            self._claims.watching = failing.halting = False
         if failing.halted and (settled or piece.kind in COPIES):
             self._unhalt(halting=piece.kind == COPY_IN and not settled)
 
@@ -269,11 +241,6 @@ class Gate:
         self._failing.halted = False
         self._failing.halting = halting
         self.requests.open()
-
-    def _give_back(self, statement: Statement) -> None:
-        statement.claim[0].give_back()
-        statement.claim = None
-        self._claimed.remove(statement)
 
     def _server_ends(self, _end: End) -> bool:
         if self.replies.lost:
@@ -307,8 +274,3 @@ class Gate:
         logger.warning("proxy %s: connection %d ended: %s", self._proxy, self._connection.id, problem)
         self._connection.reset()
         return []
-
-
-def _fails(rule: Rule) -> bool:
-    """Whether a statement is made to fail, in a session that goes on."""
-    return rule.action == "error" and not rule.fatal

@@ -12,7 +12,8 @@ from typing import Final
 
 from faults.errors import Conflict, NotFound
 from faults.pgwire.rules import Rule
-from faults.pgwire.session import MOST_CACHED, Session, Statement
+from faults.pgwire.session import Session, Statement
+from faults.pgwire.sql import MOST_CACHED
 
 MOST_FIRINGS: Final = 10_000
 """Firings that are kept; the oldest make room."""
@@ -92,6 +93,7 @@ class RuleBook:
     def __init__(self) -> None:
         self.firings: deque[Firing] = deque(maxlen=MOST_FIRINGS)
         self.strangers: Counter[str] = Counter()
+        self.version = 0
         self._rules: dict[str, ArmedRule] = {}
         self._meant: dict[tuple[str, str, str, str], tuple[ArmedRule, ...]] = {}
 
@@ -107,7 +109,7 @@ class RuleBook:
         if rule.name in self._rules:
             raise Conflict(f"rule already exists: '{rule.name}'")
         armed = self._rules[rule.name] = ArmedRule(rule)
-        self._meant.clear()
+        self._changed()
         if rule.ttl:
             armed.timer = asyncio.get_running_loop().call_later(rule.ttl, self.disarm, rule.name)
         return armed
@@ -122,7 +124,7 @@ class RuleBook:
         """Take a rule away and let go of what waits for it."""
         armed = self.get(name)
         del self._rules[name]
-        self._meant.clear()
+        self._changed()
         armed.over = True
         if armed.timer is not None:
             armed.timer.cancel()
@@ -132,6 +134,14 @@ class RuleBook:
         """Take all rules away."""
         for name in list(self._rules):
             self.disarm(name)
+
+    def _changed(self) -> None:
+        self.version += 1
+        self._meant.clear()
+
+    def concerns(self, application_name: str, statement: Statement, proxy: str) -> bool:
+        """Whether any rule is about a statement, spent or not."""
+        return bool(self._rules) and bool(self._rules_for(proxy, application_name, statement))
 
     def consider(
         self, session: Session, statement: Statement, proxy: str, connection: int, client: str

@@ -17,11 +17,13 @@ MOST_WAITING: Final = 128 * 1024
 class Side:
     """Cuts bytes into pieces with *follow* and hands them to *act*, which sends on what may pass.
 
-    *ending* is asked about the end of the stream, and says whether it has dealt with it.
+    *passes* is asked before, and says whether bytes go on as they are. *ending* is asked about the end of the stream,
+    and says whether it has dealt with it.
     """
 
     def __init__(
         self,
+        passes: Callable[[bytes], bool],
         follow: Callable[[bytes], list[Piece]],
         act: Callable[[list[Piece]], None],
         ending: Callable[[End], bool],
@@ -31,6 +33,7 @@ class Side:
         self.transparent = False
         self.shut_now = False
         self.lost = False
+        self._passes = passes
         self._follow = follow
         self._act = act
         self._ending = ending
@@ -49,11 +52,11 @@ class Side:
         """Take bytes from the source."""
         if self.lost:
             return
-        if self.transparent:
-            self.next.put(data)
-        elif self.shut_now:
+        if self.shut_now:
             self._waiting.append(data)
             self._size += len(data)
+        elif self.transparent or self._passes(data):
+            self.next.put(data)
         else:
             self._act(self._follow(data))
 

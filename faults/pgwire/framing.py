@@ -54,6 +54,11 @@ class Framer:
         self._partial = b""
         self._skip = 0
 
+    @property
+    def between_messages(self) -> bool:
+        """Whether the next byte begins a message with a type."""
+        return not (self._partial or self._skip or self._startup)
+
     def take(self) -> bytes:
         """Give up and return what was fed and has not come out yet."""
         kept, self._partial = self._partial, b""
@@ -90,18 +95,23 @@ class Framer:
         while size - position >= 5:
             (length,) = _length_at(data, position + 1)
             if not 4 <= length <= LONGEST:
-                kind = chr(data[position])
-                raise ProtocolViolation(f"a message of kind {kind!r} claims a length of {length} bytes")
-            end = position + 1 + length
-            if data[position] in wanted:
+                raise ProtocolViolation(f"a message of kind {chr(data[position])!r} claims a length of {length} bytes")
+            end, kind = position + 1 + length, data[position]
+            if kind in wanted:
+                if end <= size and length < HEAD:  # nearly always
+                    if run < position:
+                        pieces.append(_piece(Piece, (BYTES, b"", data[run:position])))
+                    pieces.append(_piece(Piece, (kind, data[position + 5 : end], data[position:end])))
+                    run = position = end
+                    continue
                 if end > size and size - position < HEAD:
                     break
                 if run < position:
-                    pieces.append(Piece(BYTES, b"", data[run:position]))
+                    pieces.append(_piece(Piece, (BYTES, b"", data[run:position])))
                 run = min(end, size)
                 # Never more than HEAD, however much has come: a message looks the same however it was split.
                 body = data[position + 5 : run if length < HEAD else min(run, position + HEAD)]
-                pieces.append(_piece(Piece, (data[position], body, data[position:run])))
+                pieces.append(Piece(kind, body, data[position:run]))
             position = end
         kept = min(position, size)
         if run < kept:

@@ -84,6 +84,11 @@ class Rule:
         """Whether its error ends the session."""
         return self.sqlstate in FATAL
 
+    @property
+    def fails(self) -> bool:
+        """Whether it makes a statement fail, in a session that goes on."""
+        return self.action == "error" and not self.fatal
+
     def can_strike(self, status: str) -> bool:
         """Whether it makes sense in a transaction's *status*: one that has failed already cannot be failed again."""
         return status != "E" or self.action != "error" or self.fatal

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from faults.pgwire.framing import CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, STARTUP, Piece
 from faults.pgwire.messages import error_fields, startup_parameters, strings, text
+from faults.pgwire.names import Names
+from faults.pgwire.sql import kind_of
 
 REQUESTS: Final = frozenset(b"QPBDCESFcf")
 """Messages of the client that a session follows."""
@@ -16,17 +16,8 @@ REQUESTS: Final = frozenset(b"QPBDCESFcf")
 REPLIES: Final = frozenset(b"123nTCEZIsSKVGWA")
 """Messages of the server that a session follows."""
 
-MOST_NAMES: Final = 10_000
-"""Prepared statements or portals of one session that are remembered."""
-
-MOST_TEXT: Final = 4 * 1024 * 1024
-"""Characters of them all; beyond that the oldest are forgotten."""
-
 MOST_UNSURE: Final = 1_000
 """Statements of one implicit transaction whose answers are put right if it fails in the end."""
-
-MOST_CACHED: Final = 1_000
-"""Characters of a statement whose command is remembered."""
 
 CONNECT: Final = "CONNECT"
 """Kind of the statement that stands for the start of a session."""
@@ -36,28 +27,6 @@ _SETTLES: Final = {b"1"[0]: "P", b"2"[0]: "B", b"3"[0]: "C", b"n"[0]: "D", b"T"[
 _EXECUTED: Final = frozenset(b"CIs")
 _STATUS_BEHIND: Final = {"BEGIN": "T", "COMMIT": "I", "ROLLBACK": "I", "ROLLBACK TO": "T"}
 _READY_AFTER: Final = ("S", "Q", "F")
-
-# Possessive: a hundred empty comments must not cost 2**100 attempts.
-_KEYWORD = re.compile(r"(?:\s++|--[^\n]*+\n?+|(?>/\*.*?\*/)|;)*+([A-Za-z]++)", re.DOTALL)
-_LAST_COMMIT = re.compile(r";\s*+(?:COMMIT|END)(?:\s+(?:WORK|TRANSACTION))?\s*;?\s*$", re.IGNORECASE)
-_WITH_BODY = frozenset(("CREATE", "DO"))  # of a function, which may end with END
-_SAME = {"END": "COMMIT", "ABORT": "ROLLBACK", "START": "BEGIN"}
-
-
-def kind_of(sql: str) -> str:
-    """Return the command of a statement in capitals: COMMIT for END too, and for several that end with a COMMIT."""
-    return _kind_of(sql) if len(sql) <= MOST_CACHED else _kind_of.__wrapped__(sql)
-
-
-@lru_cache(maxsize=4096)
-def _kind_of(sql: str) -> str:
-    found = _KEYWORD.match(sql)
-    word = found.group(1).upper() if found else ""
-    if word not in _WITH_BODY and _LAST_COMMIT.search(sql):
-        return "COMMIT"
-    if word == "ROLLBACK" and re.search(r"\bTO\b", sql[:200], re.IGNORECASE):
-        return "ROLLBACK TO"
-    return _SAME.get(word, word)
 
 
 class Request:
@@ -103,6 +72,10 @@ class Statement(Request):
     def ends_transaction(self) -> bool:
         """Whether it is COMMIT or ROLLBACK."""
         return self.kind in ("COMMIT", "ROLLBACK")
+
+
+Run: TypeAlias = tuple[Request, Statement, Request]
+"""Bind, Execute and Sync."""
 
 
 class Session:
@@ -178,6 +151,18 @@ class Session:
             return self._asked(op, body)
         return None
 
+    def runs(self, name: bytes) -> Run | None:
+        """Return what Bind, Execute and Sync of a prepared statement would ask, if the server would look at it now."""
+        if self._skipping or self.copying:
+            return None
+        return _SHARED["B"], Statement("E", self._statements.get(name), self.status), _SHARED["S"]
+
+    def run(self, run: Run) -> None:
+        """Take what `runs` has returned, now or before, as if it had been asked piece by piece."""
+        run[1].status = self.status
+        self._portals.put(b"", run[1].sql)
+        self.pending.extend(run)
+
     def skip(self) -> None:
         """Note that the server throws away what comes, up to the next Sync: it has been made to fail."""
         self._skipping = True
@@ -242,6 +227,18 @@ class Session:
         elif kind == 0x47:  # G: CopyInResponse
             self._copy_in()
 
+    def ran(self, status: str) -> bool:
+        """Take the whole answer to a `run`, if one is under way; nobody asks for its words."""
+        pending = self.pending
+        if len(pending) < 3 or pending[0].op != "B" or pending[1].op != "E" or pending[2].op != "S":
+            return False
+        self.status = status
+        self._unsure.clear()
+        pending.popleft()
+        pending.popleft()
+        pending.popleft()
+        return True
+
     def _executed(self, head: Request | None, piece: Piece) -> None:
         self.copying = False
         if isinstance(head, Statement):
@@ -286,30 +283,3 @@ class Session:
         self.copying = True
         while len(self.pending) > 1 and self.pending[1].op == "S":
             del self.pending[1]
-
-
-class Names:
-    """SQL by the name of a prepared statement or portal; bounded, the oldest make room."""
-
-    def __init__(self) -> None:
-        self._sql: dict[bytes, str] = {}
-        self._size = 0
-
-    def get(self, name: bytes) -> str:
-        """Return the SQL, empty for a name that is not known."""
-        return self._sql.get(name, "")
-
-    def put(self, name: bytes, sql: str) -> None:
-        """Remember a name."""
-        if self._sql.get(name) is sql:
-            return
-        self.drop(name)
-        self._sql[name] = sql
-        self._size += len(sql) + len(name)
-        while len(self._sql) > MOST_NAMES or self._size > MOST_TEXT:
-            self.drop(next(iter(self._sql)))
-
-    def drop(self, name: bytes) -> None:
-        """Forget a name."""
-        if name in self._sql:
-            self._size -= len(self._sql.pop(name)) + len(name)

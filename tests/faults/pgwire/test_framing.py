@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from faults.pgwire import messages
 from faults.pgwire.errors import NotPostgres, ProtocolViolation, WireError
 from faults.pgwire.framing import BYTES, HEAD, SSL_REQUEST, Framer, Piece
-from faults.pgwire.session import REPLIES, REQUESTS, Session, kind_of
+from faults.pgwire.session import REPLIES, REQUESTS, Session
+from faults.pgwire.sql import kind_of
 
 
 def startup(**parameters: str) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from faults.pgwire import messages
 from faults.pgwire.framing import Framer, Piece
-from faults.pgwire.session import MOST_TEXT, REPLIES, REQUESTS, Session, Statement
+from faults.pgwire.names import MOST_TEXT
+from faults.pgwire.session import REPLIES, REQUESTS, Session, Statement
 from tests.faults.pgwire.test_framing import startup
 
 SYNC = messages.message(b"S")
