@@ -17,8 +17,8 @@ test: $(STAMP)  ## all tests; ARGS="-k name" chooses some
 test-slow: $(STAMP)  ## the tests that judge many policies in full (some minutes)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "slow and not cluster" $(ARGS)
 
-test-clusters: $(STAMP)  ## the tests of clusters of containers, or of a cockroach binary, one after the other
-	$(BIN)/pytest -m cluster $(ARGS)
+test-clusters: $(STAMP)  ## the tests of clusters of containers, or of a cockroach binary
+	$(BIN)/pytest -n 2 --dist loadfile -m cluster $(ARGS)
 
 check: $(STAMP)  ## style and types
 	$(BIN)/ruff check .

@@ -33,7 +33,11 @@ from lab.clusters.base import NODE_PROTOCOLS, Capability, Cluster, HasLinks, Hol
 from lab.errors import Unhealthy
 from tests.conformance.clusters import BOUND, connect, session, table
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.cluster]
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.cluster,
+    pytest.mark.parametrize("shared", ["compose", "local"], indirect=True, scope="session"),
+]
 
 REFUSALS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 

@@ -11,6 +11,8 @@ import pytest
 from faults import plan
 from lab import checks
 from lab.cli import cli
+from lab.clusters import CLUSTERS
+from lab.clusters.base import Capability
 from lab.retry import RetryPolicy
 from lab.scenario import Scenario
 from lab.scenarios import SCENARIOS
@@ -49,6 +51,20 @@ def test_the_list_of_commands_says_whole_sentences_in_80_columns() -> None:
     commands = help_of().partition("Commands:")[2]
     assert "..." not in commands
     assert max(map(len, help_of().splitlines())) <= 80
+
+
+@pytest.mark.parametrize("capability", Capability)
+def test_a_capability_has_its_row_among_the_clusters(capability: Capability) -> None:
+    page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+    heads = [
+        cell.strip() for line in page.splitlines() if line.startswith("| ") for cell in line.split("|")[1].split(",")
+    ]
+    assert capability.value in heads
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_cluster_has_its_row_in_the_readme(name: str) -> None:
+    assert f"| `{name}` |" in README.partition("## Clusters")[2].partition("\n## ")[0]
 
 
 @pytest.mark.parametrize("command", re.findall(r"`lab (\w+)", README))
