@@ -28,6 +28,9 @@ READY: Final = 90.0
 DRAIN: Final = 60
 """Seconds that a node has to drain before Docker kills it."""
 
+MOST_LINES: Final = 20_000
+"""Lines of a container's log that are kept when something failed."""
+
 LAST_WORDS: Final = 3
 """Lines of a container's log that a message quotes."""
 
@@ -152,6 +155,19 @@ class ComposeNodes:
             return found
 
         return await self._call(look)
+
+    async def logs(self) -> dict[str, bytes]:
+        """Return what each container has said, by service; nothing where Docker does not tell."""
+
+        def look() -> dict[str, bytes]:
+            mine = {"label": f"{LABEL}={self._project}"}
+            found = self._client.containers.list(all=True, filters=mine, ignore_removed=True)
+            return {container.labels[SERVICE]: container.logs(tail=MOST_LINES) for container in found}
+
+        try:
+            return await self._call(look)
+        except Unhealthy:
+            return {}
 
     async def received_bytes(self, service: str) -> int:
         """Return the bytes that have come in at a service's network interfaces so far."""

@@ -18,6 +18,7 @@ from lab import _containers
 from lab.cleanup import all_of
 from lab.clusters import _compose_command, cockroach
 from lab.clusters._compose_nodes import ComposeNodes
+from lab.clusters._kept_logs import keep_logs
 from lab.clusters._ports import free_port
 from lab.clusters._toxiproxy_links import ToxiproxyLinks
 from lab.clusters.base import Capability, Node
@@ -112,9 +113,9 @@ class ComposeCluster:
                 await self._start(within)
         except TimeoutError as error:
             problem = f"the compose cluster was not up within {within:g} s"
-            raise EnvironmentProblem(problem, "look at docker ps, or try on a less busy machine") from error
+            raise EnvironmentProblem(problem, f"try on a less busy machine{await self._kept_logs()}") from error
         except Unhealthy as error:
-            raise EnvironmentProblem(str(error), "look at the containers' logs") from error
+            raise EnvironmentProblem(str(error), f"see what the containers said{await self._kept_logs()}") from error
 
     async def _start(self, within: float) -> None:
         compose = await _compose_command.find_compose()
@@ -191,7 +192,12 @@ class ComposeCluster:
             raise Unhealthy(f"not everything was healed within {within:g} s") from error
         if strays:
             told = "; ".join(f"{name} {how}" for name, how in strays.items())
-            raise Unhealthy(f"a node ended, and no fault of the plan did that: {told}")
+            raise Unhealthy(f"a node ended, and no fault of the plan did that: {told}{await self._kept_logs()}")
+
+    async def _kept_logs(self) -> str:
+        """Keep the containers' logs, and return where, to be put behind a message."""
+        folder = keep_logs(self._run.path, await self._containers.logs()) if self._containers is not None else ""
+        return f" (logs: {folder})" if folder else ""
 
     async def healthy(self, within: float) -> None:
         """Return once each gateway has let a query through."""

@@ -17,6 +17,7 @@ from faults.topology import LinkName, links_between
 from faults.toxics import Toxic
 from lab.cleanup import all_of
 from lab.clusters import cockroach
+from lab.clusters._kept_logs import keep_logs
 from lab.clusters._node_process import NodeProcess
 from lab.clusters._ports import free_port
 from lab.clusters.base import Capability, Node
@@ -59,6 +60,7 @@ class LocalCluster:
         toxiproxy: object = None,
     ) -> None:
         self._binary = find_binary(binary)
+        self._run = run.path
         self._folder = run.path / "nodes"
         env = self._environment = run.environment()
         hop = None if toxiproxy is None else ToxiproxyHop(toxiproxy, run.path, env)
@@ -122,17 +124,17 @@ class LocalCluster:
             async with asyncio.timeout(within):
                 await self._start(within)
         except TimeoutError as error:
-            said = "; ".join(process.last_words() for process in self._processes.values())
-            raise EnvironmentProblem(
-                f"the cluster was not up within {within:g} s: {said}", "try on a less busy machine"
-            ) from error
+            problem = f"the cluster was not up within {within:g} s"
+            raise EnvironmentProblem(problem, f"try on a less busy machine{self._kept_logs()}") from error
         except Unhealthy as error:
-            raise EnvironmentProblem(str(error), f"look into the logs of {self._binary}") from error
+            raise EnvironmentProblem(str(error), f"see what the nodes said{self._kept_logs()}") from error
 
     async def _start(self, within: float) -> None:
         await all_of(self._gateways.start(within), self._links.start(within))
         self._folder.mkdir(exist_ok=True)
-        links = {link: await self._open_link(link) for link in links_between(NODES)}
+        links = {}
+        for link in links_between(NODES):
+            links[link] = (await self._links.open(str(link), self._addresses[link.target])).address
         for name in NODES:
             self._processes[name] = self._process(name, links)
             self._processes[name].start()
@@ -148,9 +150,6 @@ class LocalCluster:
             self._lacks = frozenset({Capability.INJECTED_RETRIES})
         for name in NODES:
             await self._gateways.open(name, self._addresses[name])
-
-    async def _open_link(self, link: LinkName) -> Address:
-        return (await self._links.open(str(link), self._addresses[link.target])).address
 
     def _process(self, name: str, links: dict[LinkName, Address]) -> NodeProcess:
         http = Address("127.0.0.1", free_port())
@@ -207,7 +206,13 @@ class LocalCluster:
             raise Unhealthy(f"not everything was healed within {within:g} s") from error
         if strays:
             told = "; ".join(f"{name}: {words}" for name, words in strays.items())
-            raise Unhealthy(f"a node ended, and no fault of the plan did that: {told}")
+            raise Unhealthy(f"a node ended, and no fault of the plan did that: {told}{self._kept_logs()}")
+
+    def _kept_logs(self) -> str:
+        """Keep the nodes' logs, and return where, to be put behind a message."""
+        logs = {name: process.log.read_bytes() for name, process in self._processes.items() if process.log.exists()}
+        folder = keep_logs(self._run, logs)
+        return f" (logs: {folder})" if folder else ""
 
     async def healthy(self, within: float) -> None:
         """Return once each gateway has let a query through."""

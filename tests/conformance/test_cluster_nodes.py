@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -151,8 +152,9 @@ async def test_a_node_that_ends_by_itself_is_started_and_told_once(cluster: Clus
     last = cluster.nodes[-1].name
     await able.kill_node(last)
     able.forget_faults()  # from here on nobody has meant it
-    with pytest.raises(Unhealthy, match=rf"no fault of the plan did that: {last}"):
+    with pytest.raises(Unhealthy, match=rf"no fault of the plan did that: {last}.*\(logs: ") as caught:
         await cluster.heal(BOUND)
+    assert (Path(str(caught.value).rpartition("(logs: ")[2].rstrip(")")) / f"{last}.log").stat().st_size > 0
     await cluster.healthy(BOUND)
     await cluster.heal(BOUND)
 

@@ -41,9 +41,12 @@ async def test_a_binary_that_is_none_ends_the_start_at_once_with_its_own_words(
     cluster = LocalCluster(run, binary=binary)
     began = time.monotonic()
     try:
-        with pytest.raises(EnvironmentProblem, match=complaint):
+        with pytest.raises(EnvironmentProblem, match=complaint) as caught:
             await cluster.start(30.0)
         assert time.monotonic() - began < 15.0
+        if "exit 1" in content:
+            assert all("unknown flag" in log.read_text() for log in (root / "logs" / run.id).glob("n?.log"))
+            assert f"(logs: {root / 'logs' / run.id})" in str(caught.value)
     finally:
         await cluster.stop(5.0)
         await asyncio.to_thread(run.remove, 5.0)
