@@ -1,8 +1,9 @@
 """Links that lead through a real Toxiproxy, which keeps no record of what its faults did.
 
 So there is a witness. A cut ends connections, and ended ones are counted in Toxiproxy's metrics: bytes that appear
-there with the cut are those of live connections that it struck. A toxic stays on them; that traffic met it is seen from
-the bytes that came in at Toxiproxy's network interface between its arming, read back, and its removal.
+there with the cut are those of live connections that it struck. A toxic ends none. That traffic met it is concluded
+from three things: a cut for a moment, when the cluster had just come up, has shown that the nodes do use the link; the
+toxic was there when it was taken away; and in between bytes have come in at Toxiproxy's network interface.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import re
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import aiohttp
@@ -19,6 +21,7 @@ from faults.client import ControlClient, EvidenceInfo
 from faults.errors import ControlUnreachable
 from faults.topology import LinkName
 from faults.toxics import Toxic
+from lab.cleanup import all_of
 
 SERVICE: Final = "toxiproxy"
 
@@ -45,6 +48,16 @@ class ToxiproxyLinks:
         self._witness = witness
         self._records: defaultdict[tuple[str, str], list[EvidenceInfo]] = defaultdict(list)
         self._since: dict[tuple[str, str], tuple[float, int]] = {}
+        self._used: frozenset[str] = frozenset()
+
+    async def find_used(self, links: Iterable[LinkName]) -> None:
+        """Cut *links* for a moment, to learn which of them have connections: only those can be said to be bent."""
+        names = [str(link) for link in links]
+        before = await self._carried()
+        await all_of(*(self.control.disable(name) for name in names))
+        after = await self._grown(before, names)
+        await all_of(*(self.control.enable(name) for name in names))
+        self._used = frozenset(name for name in names if after[name] > before[name])
 
     async def bend(self, link: LinkName, toxic: Toxic, name: str) -> None:
         """Put a toxic on what the link's source sends."""
@@ -57,17 +70,14 @@ class ToxiproxyLinks:
         seen = await self._witness.received_bytes(SERVICE) - before
         in_force = any(toxic.name == name for toxic in (await self.control.proxy(str(link))).toxics)
         await self.control.remove(str(link), name)
-        self._note(link, name, since, events=int(seen > 0 and in_force))
+        self._note(link, name, since, events=int(seen > 0 and in_force and str(link) in self._used))
 
     async def cut(self, link: LinkName) -> None:
         """Cut the link, and put on record what was cut."""
-        since, before = time.time(), (await self._carried())[str(link)]
-        await self.control.disable(str(link))
-        after, deadline = before, time.monotonic() + NOTICED
-        while after == before and time.monotonic() < deadline:
-            await asyncio.sleep(POLL)
-            after = (await self._carried())[str(link)]
-        self._note(link, "down", since, events=int(after > before), size=after - before)
+        name, since, before = str(link), time.time(), await self._carried()
+        await self.control.disable(name)
+        size = (await self._grown(before, [name]))[name] - before[name]
+        self._note(link, "down", since, events=int(size > 0), size=size)
 
     async def join(self, link: LinkName) -> None:
         """Let the link work again."""
@@ -87,6 +97,15 @@ class ToxiproxyLinks:
         self._records[str(link), name].append(
             EvidenceInfo(str(link), name, name, "upstream", since, now, first, last, events, size, events, [])
         )
+
+    async def _grown(self, before: Counter[str], names: Sequence[str]) -> Counter[str]:
+        """Return the bytes of ended connections once they have grown for all *names*, or after NOTICED seconds."""
+        deadline = time.monotonic() + NOTICED
+        while True:
+            after = await self._carried()
+            if all(after[name] > before[name] for name in names) or time.monotonic() > deadline:
+                return after
+            await asyncio.sleep(POLL)
 
     async def _carried(self) -> Counter[str]:
         """Return the bytes that ended connections had carried, by proxy."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,9 @@ DATABASE: Final = "lab"
 
 CACHE: Final = "64MiB"
 """Memory that a node may take for each of its two caches: three nodes have to fit beside an application."""
+
+INIT: Final = 20.0
+"""Seconds in which ``cockroach init`` succeeds."""
 
 LOOK: Final = 0.2
 """Seconds between two looks at where the replicas are."""
@@ -76,6 +80,33 @@ def start_arguments(
         f"--cache={CACHE}",
         f"--max-sql-memory={CACHE}",
     ]
+
+
+async def initialise(binary: Path, address: Address, environment: Mapping[str, str]) -> None:
+    """Make one cluster of the nodes that wait for it, by the one at *address*; nothing if they are one.
+
+    Raises Unhealthy with the program's words if that fails for INIT seconds.
+    """
+    # Again and again: a node that answers HTTP may not yet take the call.
+    deadline = time.monotonic() + INIT
+    while True:
+        process = await asyncio.create_subprocess_exec(
+            binary,
+            "init",
+            "--insecure",
+            f"--host={address}",
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        said = output.decode(errors="replace").strip()
+        if process.returncode == 0 or "already been initialized" in said:
+            return
+        if time.monotonic() > deadline:
+            raise Unhealthy(f"cockroach init: {said}")
+        await asyncio.sleep(LOOK)
 
 
 async def make_database(target: Target, address: Address, within: float) -> None:
@@ -127,7 +158,7 @@ async def leaseholder(target: Target, nodes: Sequence[Node]) -> str:
 
     Raises Unhealthy if no node tells.
     """
-    with _in_words("nobody tells who holds the leases"):
+    with in_words("nobody tells who holds the leases"):
         async with session(target, target.addresses[0], SQL_TIMEOUT) as connection:
             leases = Counter(row["lease_holder"] for row in await _ranges(connection))
         numbers = await _numbers(target, nodes)
@@ -139,7 +170,7 @@ async def leaseholder(target: Target, nodes: Sequence[Node]) -> str:
 async def replicated(target: Target, count: int, within: float) -> None:
     """Return once every range of the database has *count* replicas; raise Unhealthy after *within* seconds."""
     deadline = time.monotonic() + within
-    with _in_words("nobody tells where the replicas are"):
+    with in_words("nobody tells where the replicas are"):
         async with session(target, target.addresses[0], SQL_TIMEOUT) as connection:
             while True:
                 thin = [row for row in await _ranges(connection) if row["replicas"] < count]
@@ -174,7 +205,8 @@ async def _numbers(target: Target, nodes: Sequence[Node]) -> dict[int, str]:
 
 
 @contextlib.contextmanager
-def _in_words(problem: str) -> Iterator[None]:
+def in_words(problem: str) -> Iterator[None]:
+    """Turn what drivers raise in the block into Unhealthy, beginning with *problem*, in one line."""
     try:
         yield
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -7,12 +7,13 @@ is no CockroachDB is called a stand-in wherever the cluster tells what it is mad
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import Any, Final
 
 from faults.client import ControlClient, EvidenceInfo
 from faults.errors import FaultError
-from faults.topology import LinkName
+from faults.topology import LinkName, links_between
 from faults.toxics import Toxic
 from lab import _containers
 from lab.cleanup import all_of
@@ -22,13 +23,16 @@ from lab.clusters._kept_logs import keep_logs
 from lab.clusters._ports import free_port
 from lab.clusters._toxiproxy_links import ToxiproxyLinks
 from lab.clusters.base import Capability, Node
-from lab.clusters.gateways import Gateways
+from lab.clusters.gateways import Gateways, session
 from lab.db.target import Address, Dialect, Target
 from lab.errors import EnvironmentProblem, PortTaken, Unhealthy
 from lab.state import RunFolder
 
 NODES: Final = ("n1", "n2", "n3")
 PORT_TRIES: Final = 3
+
+SESSION: Final = 10.0
+"""Seconds that a session of the lab's own may take to begin, on a cluster that has just come up."""
 
 ONLY_COCKROACH: Final = frozenset({Capability.LEASES, Capability.FORCED_RETRIES, Capability.INJECTED_RETRIES})
 """What a stand-in cannot do."""
@@ -124,9 +128,14 @@ class ComposeCluster:
         await self._bring_up(compose)
         self._containers = ComposeNodes(self._docker, self._run.id, NODES)
         await self._containers.healthy(("toxiproxy", *NODES))
-        await self._learn(within)
         control = ControlClient(f"http://{self._published('TOXIPROXY_PORT')}")
         self._links = ToxiproxyLinks(control, self._containers)
+        with cockroach.in_words("the new cluster does not answer"):
+            await self._learn(within)
+            async with contextlib.AsyncExitStack() as stack:  # a session at each node, so that its links have work
+                for address in self.direct.addresses:
+                    await stack.enter_async_context(session(self.direct, address, SESSION))
+                await self._links.find_used(links_between(NODES))
         await self._gateways.start(within)
         for name in NODES:
             await self._gateways.open(name, self._published(f"{name}_PORT"))

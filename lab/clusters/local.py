@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -34,9 +33,6 @@ DRAIN: Final = 60.0
 
 READY: Final = 60.0
 """Seconds in which a node that was started again takes queries."""
-
-INIT: Final = 20.0
-"""Seconds that ``cockroach init`` may take."""
 
 
 class LocalCluster:
@@ -140,42 +136,27 @@ class LocalCluster:
             self._processes[name].start()
         if not self._initialised:
             await all_of(*(process.listening(within) for process in self._processes.values()))
-            await self._init()
+            await cockroach.initialise(self._binary, self._addresses[NODES[0]], self._environment)
             self._initialised = True
         await all_of(*(process.ready(within) for process in self._processes.values()))
-        await cockroach.make_database(self.direct, self._addresses[NODES[0]], within)
-        self._version = await cockroach.version_of(self.direct, self._addresses[NODES[0]])
-        self._refuses = await cockroach.refused_settings(self.direct, self._addresses[NODES[0]])
-        if not await cockroach.injects_retries(self.direct, self._addresses[NODES[0]]):
-            self._lacks = frozenset({Capability.INJECTED_RETRIES})
+        with cockroach.in_words("the new cluster does not answer"):
+            await self._learn(within)
         for name in NODES:
             await self._gateways.open(name, self._addresses[name])
+
+    async def _learn(self, within: float) -> None:
+        first = self._addresses[NODES[0]]
+        await cockroach.make_database(self.direct, first, within)
+        self._version = await cockroach.version_of(self.direct, first)
+        self._refuses = await cockroach.refused_settings(self.direct, first)
+        if not await cockroach.injects_retries(self.direct, first):
+            self._lacks = frozenset({Capability.INJECTED_RETRIES})
 
     def _process(self, name: str, links: dict[LinkName, Address]) -> NodeProcess:
         http = Address("127.0.0.1", free_port())
         arguments = cockroach.start_arguments(name, self._addresses, http, self._folder / name, links)
         log = self._folder / f"{name}.log"
         return NodeProcess(name, [self._binary, *arguments], http, log, self._environment)
-
-    async def _init(self) -> None:
-        # Again and again: a node that answers HTTP may not yet take the call.
-        deadline = asyncio.get_running_loop().time() + INIT
-        while True:
-            command = [str(self._binary), "init", "--insecure", f"--host={self._addresses[NODES[0]]}"]
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
-            output, _ = await process.communicate()
-            said = output.decode(errors="replace").strip()
-            if process.returncode == 0 or "already been initialized" in said:
-                return
-            if asyncio.get_running_loop().time() > deadline:
-                raise Unhealthy(f"cockroach init: {said}")
-            await asyncio.sleep(0.1)
 
     async def stop(self, within: float) -> None:
         """End proxies and nodes; nodes are killed, for a throw-away store needs no farewell."""
