@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -42,12 +43,16 @@ def cluster_option(command: Callable[..., int]) -> Callable[..., int]:
 
     @click.option("--cluster", default="embedded", show_default=True, help="which cluster to use; see lab list")
     @click.option("--binary", type=FilePath(path_type=Path), help="cockroach binary of the cluster local")
-    @click.option("--dsn", "dsns", multiple=True, help="address of the cluster external; once for each node")
+    @click.option(
+        "--dsn", "dsns", multiple=True, help="address of the cluster external, once for each node; or $LAB_DSN, several"
+    )
     @click.option("--toxiproxy", help="lead through this Toxiproxy, too: its URL, or toxiproxy-server to start one")
     @functools.wraps(command)
     def with_choice(
         *, cluster: str, binary: Path | None, dsns: tuple[str, ...], toxiproxy: str | None, **others: Any
     ) -> int:
+        if cluster == "external" and not dsns:  # where others do not see it, as they do a command line
+            dsns = tuple(os.environ.get("LAB_DSN", "").split())
         return command(cluster=ClusterChoice(cluster, binary, dsns, toxiproxy), **others)
 
     return with_choice
