@@ -11,7 +11,7 @@ from typing import Protocol
 from faults.plan import EVERY_NODE, LEASEHOLDER, ONE_NODE, SERVER, Plan
 from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice, make_cluster
-from lab.clusters.base import Cluster, missing_of, require
+from lab.clusters.base import Cluster, lacking, missing_of
 from lab.errors import EnvironmentProblem
 from lab.observer import Nobody, Observer
 from lab.runner import Result, run_scenario
@@ -110,9 +110,9 @@ def able(
     """
     refused = []
     for scenario in scenarios:
-        if not skip_unable:
-            require(cluster, scenario.needs, f"scenario '{scenario.name}'")
         missing = [*missing_of(cluster, scenario.needs), *_missing_nodes(cluster, scenario)]
+        if missing and not skip_unable:
+            raise lacking(cluster, missing, f"scenario '{scenario.name}'")
         if missing:
             refused.append((scenario.name, tuple(missing)))
     names = {name for name, _ in refused}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -243,4 +243,9 @@ def require(cluster: Cluster, needed: Iterable[Capability], what: str) -> None:
     """Raise NotCapable, naming all that is missing, unless *cluster* has every needed capability."""
     missing = missing_of(cluster, needed)
     if missing:
-        raise NotCapable(f"{what} needs {', '.join(missing)}, which the cluster '{cluster.name}' does not have")
+        raise lacking(cluster, missing, what)
+
+
+def lacking(cluster: Cluster, missing: Sequence[str], what: str) -> NotCapable:
+    """Return the error for *what*, which needs what is *missing*."""
+    return NotCapable(f"{what} needs {', '.join(missing)}, which the cluster '{cluster.name}' does not have")

@@ -86,3 +86,5 @@ def test_a_plan_that_names_a_node_which_is_not_there_is_refused_by_its_name(clus
     ninth = replace(SCENARIOS["gateway-lost"], plan=(at(0.1, Down(on="n9"), lasting=0.1),))
 
     assert able(cluster, [ninth], skip_unable=True)[1] == (("gateway-lost", ("node n9",)),)
+    with pytest.raises(NotCapable, match="'gateway-lost' needs node n9"):
+        able(cluster, [ninth], skip_unable=False)
