@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from concurrent.futures import Future
 from contextvars import Context, ContextVar
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
@@ -93,8 +94,10 @@ class Application:
         """End it, within some seconds."""
         # What is left in the end is known to be; asyncio would tell of it once more.
         self.loop.set_exception_handler(lambda *_: None)
-        asyncio.run_coroutine_threadsafe(self._end(), self.loop)
+        # A coroutine is made only where the loop comes to it: one that is never awaited would be complained of.
+        self.loop.call_soon_threadsafe(lambda: self.loop.create_task(self._end()))
         ends = time.monotonic() + 2 * LETTING_GO
+        await asyncio.to_thread(self._thread.join, STANDING)
         while self.lives and time.monotonic() < ends:
             await self._move(STANDING)
             await asyncio.to_thread(self._thread.join, STANDING)
@@ -134,7 +137,8 @@ class Application:
 
     async def _move(self, within: float) -> bool:
         """Interrupt a loop that stands still; return whether it did."""
-        heard = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop)
+        heard: Future[None] = Future()
+        self.loop.call_soon_threadsafe(heard.set_result, None)
         done, _ = await asyncio.wait({asyncio.wrap_future(heard)}, timeout=within)
         if not done:
             interrupt(self._thread)  # which ends one of its tasks, and perhaps lets the next stand still
