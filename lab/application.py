@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import itertools
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from concurrent.futures import Future
 from contextvars import Context, ContextVar
 from typing import Any, Generic, TypeVar, TypeVarTuple
@@ -146,18 +147,19 @@ class Application:
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Measure *lag* during the block, less what this loop saw at the same time: a busy machine slows both."""
-        here = _Heart()
-        there = _Heart()
-        beating = asyncio.create_task(here.beat())
-        theirs = asyncio.run_coroutine_threadsafe(there.beat(), self.loop)
+        """Measure *lag* during the block."""
+        begins = time.monotonic()
+        here, there = [begins], [begins]
+        beating = asyncio.create_task(_beat(here))
+        theirs = asyncio.run_coroutine_threadsafe(_beat(there), self.loop)
         try:
             yield
         finally:
             beating.cancel()
             self.loop.call_soon_threadsafe(theirs.cancel)
             await asyncio.sleep(2 * BEAT)
-            self.lag = max(0.0, there.longest() - here.longest())
+            ends = time.monotonic()
+            self.lag = standstill([*there, ends], [*here, ends])
 
     def _live(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -177,22 +179,27 @@ class Application:
         self.loop.stop()
 
 
-class _Heart:
-    def __init__(self) -> None:
-        self._longest = 0.0
-        self._last: float | None = time.monotonic()
+async def _beat(beats: list[float]) -> None:
+    """Note the time again and again; at the end, too, so that a pause at the end is none."""
+    try:
+        while True:
+            beats.append(time.monotonic())
+            await asyncio.sleep(BEAT)
+    finally:
+        beats.append(time.monotonic())
 
-    async def beat(self) -> None:
-        try:
-            while True:
-                self._longest, self._last = self.longest(), time.monotonic()
-                await asyncio.sleep(BEAT)
-        finally:
-            self._longest, self._last = self.longest(), None
 
-    def longest(self) -> float:
-        """Return the longest time between two beats, beyond what was meant; the one that still lasts counts as well."""
-        return self._longest if self._last is None else max(self._longest, time.monotonic() - self._last - BEAT)
+def standstill(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    """Return the longest time between two of *their* beats, less the longest that *ours* paused meanwhile (seconds).
+
+    A machine that is busy stops both at once. What our loop missed at any other time excuses nothing.
+    """
+    longest = 0.0
+    for begin, end in itertools.pairwise(theirs):
+        if end - begin > longest:
+            pauses = (min(b, end) - max(a, begin) for a, b in itertools.pairwise(ours) if a < end and b > begin)
+            longest = max(longest, end - begin - max(BEAT, max(pauses, default=0.0)))
+    return longest
 
 
 def interruptible(work: Callable[[], None]) -> None:
