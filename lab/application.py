@@ -81,13 +81,15 @@ class Running(Generic[T]):
 class Application:
     """An event loop in a daemon thread. Use as an async context manager; *lag* is its longest standstill (s)."""
 
+    loop: asyncio.AbstractEventLoop
+
     def __init__(self) -> None:
-        self.loop = _ListeningLoop()
         self.lag = 0.0
         self._thread = threading.Thread(target=interruptible, args=(self._live,), name="application", daemon=True)
 
     async def __aenter__(self) -> Application:
         """Start the thread."""
+        self.loop = _ListeningLoop()
         self._thread.start()
         return self
 
