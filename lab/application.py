@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import itertools
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from concurrent.futures import Future
 from contextvars import Context, ContextVar
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
@@ -79,13 +81,15 @@ class Running(Generic[T]):
 class Application:
     """An event loop in a daemon thread. Use as an async context manager; *lag* is its longest standstill (s)."""
 
+    loop: asyncio.AbstractEventLoop
+
     def __init__(self) -> None:
-        self.loop = _ListeningLoop()
         self.lag = 0.0
         self._thread = threading.Thread(target=interruptible, args=(self._live,), name="application", daemon=True)
 
     async def __aenter__(self) -> Application:
         """Start the thread."""
+        self.loop = _ListeningLoop()
         self._thread.start()
         return self
 
@@ -93,8 +97,10 @@ class Application:
         """End it, within some seconds."""
         # What is left in the end is known to be; asyncio would tell of it once more.
         self.loop.set_exception_handler(lambda *_: None)
-        asyncio.run_coroutine_threadsafe(self._end(), self.loop)
+        # A coroutine is made only where the loop comes to it: one that is never awaited would be complained of.
+        self.loop.call_soon_threadsafe(lambda: self.loop.create_task(self._end()))
         ends = time.monotonic() + 2 * LETTING_GO
+        await asyncio.to_thread(self._thread.join, STANDING)
         while self.lives and time.monotonic() < ends:
             await self._move(STANDING)
             await asyncio.to_thread(self._thread.join, STANDING)
@@ -134,7 +140,8 @@ class Application:
 
     async def _move(self, within: float) -> bool:
         """Interrupt a loop that stands still; return whether it did."""
-        heard = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop)
+        heard: Future[None] = Future()
+        self.loop.call_soon_threadsafe(heard.set_result, None)
         done, _ = await asyncio.wait({asyncio.wrap_future(heard)}, timeout=within)
         if not done:
             interrupt(self._thread)  # which ends one of its tasks, and perhaps lets the next stand still
@@ -142,18 +149,19 @@ class Application:
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Measure *lag* during the block, less what this loop saw at the same time: a busy machine slows both."""
-        here = _Heart()
-        there = _Heart()
-        beating = asyncio.create_task(here.beat())
-        theirs = asyncio.run_coroutine_threadsafe(there.beat(), self.loop)
+        """Measure *lag* during the block."""
+        begins = time.monotonic()
+        here, there = [begins], [begins]
+        beating = asyncio.create_task(_beat(here))
+        theirs = asyncio.run_coroutine_threadsafe(_beat(there), self.loop)
         try:
             yield
         finally:
             beating.cancel()
             self.loop.call_soon_threadsafe(theirs.cancel)
             await asyncio.sleep(2 * BEAT)
-            self.lag = max(0.0, there.longest() - here.longest())
+            ends = time.monotonic()
+            self.lag = standstill([*there, ends], [*here, ends])
 
     def _live(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -173,22 +181,27 @@ class Application:
         self.loop.stop()
 
 
-class _Heart:
-    def __init__(self) -> None:
-        self._longest = 0.0
-        self._last: float | None = time.monotonic()
+async def _beat(beats: list[float]) -> None:
+    """Note the time again and again; at the end, too, so that a pause at the end is none."""
+    try:
+        while True:
+            beats.append(time.monotonic())
+            await asyncio.sleep(BEAT)
+    finally:
+        beats.append(time.monotonic())
 
-    async def beat(self) -> None:
-        try:
-            while True:
-                self._longest, self._last = self.longest(), time.monotonic()
-                await asyncio.sleep(BEAT)
-        finally:
-            self._longest, self._last = self.longest(), None
 
-    def longest(self) -> float:
-        """Return the longest time between two beats, beyond what was meant; the one that still lasts counts as well."""
-        return self._longest if self._last is None else max(self._longest, time.monotonic() - self._last - BEAT)
+def standstill(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    """Return the longest time between two of *their* beats, less the longest that *ours* paused meanwhile (seconds).
+
+    A machine that is busy stops both at once. What our loop missed at any other time excuses nothing.
+    """
+    longest = 0.0
+    for begin, end in itertools.pairwise(theirs):
+        if end - begin > longest:
+            pauses = (min(b, end) - max(a, begin) for a, b in itertools.pairwise(ours) if a < end and b > begin)
+            longest = max(longest, end - begin - max(BEAT, max(pauses, default=0.0)))
+    return longest
 
 
 def interruptible(work: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from lab.application import Application, Interrupted, interrupt, interruptible
+from lab.application import Application, Interrupted, interrupt, interruptible, standstill
 from tests.faults.wire import soon
 
 WITHIN = 0.4
@@ -52,7 +52,7 @@ async def test_what_swallows_cancellation_is_left_and_the_application_ends() -> 
 async def test_a_loop_that_stands_still_is_interrupted_once_for_each_that_spins() -> None:
     async with Application() as app:
         running = [app.launch(spin()) for _ in range(3)]
-        assert await soon(app.conclude(running, 5.0))
+        assert await soon(app.conclude(running, 2.0))
         for one in running:
             with pytest.raises(Interrupted):
                 await one.future
@@ -66,7 +66,23 @@ async def test_a_standstill_is_seen_while_it_lasts() -> None:
             running = app.launch(spin())
             await asyncio.sleep(0.2)
         assert app.lag > 0.1
-        assert await soon(app.conclude([running], 5.0))
+        assert await soon(app.conclude([running], 2.0))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "lag"),
+    [
+        ([0.0, 0.1, 0.2], [0.0, 0.1, 0.2], 0.0),  # the machine stood still
+        ([0.0, 0.01, 0.11, 0.12], [0.0, 0.03, 0.06, 0.09, 0.12], 0.07),
+        ([0.0, 0.01, 0.11, 0.12, 0.5], [0.0, 0.03, 0.06, 0.09, 0.12, 0.5], 0.07),  # it did so at another time
+        ([0.0, 0.005, 0.01], [0.0, 0.01], 0.0),
+        ([0.0, 0.2], [], 0.195),
+    ],
+)
+def test_a_loop_stands_still_only_while_the_other_one_goes_on(
+    theirs: list[float], ours: list[float], lag: float
+) -> None:
+    assert standstill(theirs, ours) == pytest.approx(lag)
 
 
 async def test_a_coroutine_that_goes_on_when_it_is_destroyed_is_not_destroyed() -> None:

@@ -172,6 +172,12 @@ async def test_a_unit_that_goes_on_when_it_is_cancelled_fails_its_case_and_the_n
     assert all("did not end within" in case.why for case in found.cases)
 
 
+async def test_a_set_up_that_raises_is_the_users_trouble(cluster: Cluster) -> None:
+    """Before anything of the unit is started."""
+    with pytest.raises(UsageError, match="the set-up raises ValueError: no stock"):
+        await explore(cluster, Question(shop.once, shop.orders, shop.raising), lambda _total: None)  # type: ignore[arg-type]
+
+
 async def test_effects_that_are_no_number_are_refused(cluster: Cluster) -> None:
     """In one line."""
     with pytest.raises(UsageError, match="has to return an int, not str"):
