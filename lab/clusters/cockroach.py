@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import subprocess
 import time
 from collections import Counter
@@ -128,7 +129,8 @@ async def make_database(target: Target, address: Address, within: float) -> None
 async def version_of(target: Target, address: Address) -> str:
     """Return what the server says of itself, up to its build: ``CockroachDB CCL v25.2.4``."""
     async with session(target, address, SQL_TIMEOUT) as connection:
-        return str((await connection.fetch("SELECT version()"))[0][0]).partition(" (")[0]
+        told = str((await connection.fetch("SELECT version()"))[0][0])
+        return re.split(r" \(| on ", told, maxsplit=1)[0]
 
 
 async def injects_retries(target: Target, address: Address) -> bool:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lab.errors import EnvironmentProblem
 from lab.report.figures import suite_to_json
-from lab.report.terminal import last_line, summary_table, verdict_line
+from lab.report.terminal import last_line, refused_lines, summary_table, verdict_line
 from lab.suite import Suite
 
 WIDTH = 128
@@ -38,6 +38,8 @@ def picture(suite: Suite, titles: dict[str, str]) -> str:
             console.print(verdict_line(result, titles.get(result.scenario, "")), highlight=False)
         console.print()
         console.print(summary_table(suite))
+        for line in refused_lines(suite):
+            console.print(line)
         console.print(last_line(suite))
         # rich's template loads its font from the network; the reader's own monospace font does as well.
         return re.sub(r"@font-face\s*{[^}]*}\s*", "", console.export_svg(title="lab run"))
