@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
-async def to_its_end(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Finish a clean-up even when cancelled meanwhile; the cancellation then goes on."""
+async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Finish what must not be left half-done even when cancelled meanwhile; the cancellation then goes on."""
     task = asyncio.ensure_future(coroutine)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -21,7 +23,7 @@ async def to_its_end(coroutine: Coroutine[Any, Any, None]) -> None:
             cancelled = error
     if cancelled is not None:
         raise cancelled
-    task.result()
+    return task.result()
 
 
 async def all_of(*work: Awaitable[object]) -> None:
@@ -31,11 +33,38 @@ async def all_of(*work: Awaitable[object]) -> None:
             raise result
 
 
+class Tasks:
+    """What is under way together."""
+
+    def __init__(self) -> None:
+        self.all: list[asyncio.Task[Any]] = []
+
+    def create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin *work*."""
+        task = asyncio.create_task(work)
+        self.all.append(task)
+        return task
+
+
 @contextlib.asynccontextmanager
-async def together() -> AsyncIterator[asyncio.TaskGroup]:
-    """Yield a task group that ends with the error of its first task that failed, as it is: one trouble, one error."""
+async def together() -> AsyncIterator[Tasks]:
+    """Yield what tasks are begun with; the block ends with the last of them, or with the error of the first failure.
+
+    All have ended then. Not asyncio's TaskGroup: an error of a task that is being cancelled would take the place of the
+    cancellation, and Ctrl-C would be lost to a fault that could not be healed.
+    """
+    tasks = Tasks()
     try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as several:
-        raise several.exceptions[0] from several.exceptions[0].__cause__
+        yield tasks
+        if tasks.all:
+            done, _ = await asyncio.wait(tasks.all, return_when=asyncio.FIRST_EXCEPTION)
+            for task in (one for one in tasks.all if one in done and not one.cancelled()):
+                task.result()
+    finally:
+        await to_its_end(_ended(tasks.all))
+
+
+async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import docker.errors
 
 from lab._containers import LABEL
+from lab.cleanup import to_its_end
 from lab.errors import Unhealthy
 
 T = TypeVar("T")
@@ -27,6 +28,9 @@ READY: Final = 90.0
 
 DRAIN: Final = 60
 """Seconds that a node has to drain before Docker kills it."""
+
+KILLED: Final = 128 + 9
+"""Exit code of what was killed."""
 
 MOST_LINES: Final = 20_000
 """Lines of a container's log that are kept when something failed."""
@@ -56,12 +60,10 @@ class ComposeNodes:
 
     async def kill(self, node: str) -> str:
         """Kill the container and return, in words, what was killed."""
-        self._meant_down.add(node)
 
         def kill() -> str:
-            container = self._container(node)
-            if container.status not in ("running", "paused"):
-                return f"{node} was not running"
+            container = self._living(node, "killed")
+            self._meant_down.add(node)
             container.kill()
             container.wait(timeout=10)
             return f"{node} (container {container.short_id}) killed"
@@ -94,15 +96,17 @@ class ComposeNodes:
         await self._call(resume)
 
     async def drain(self, node: str) -> str:
-        """Stop the container with SIGTERM and return, in words, how it ended."""
-        self._meant_down.add(node)
+        """Stop the container with SIGTERM and return, in words, how it ended; Unhealthy if Docker had to kill it."""
 
         def drain() -> str:
-            container = self._container(node)
+            container = self._living(node, "drained")
+            self._meant_down.add(node)
             began = time.monotonic()
             container.stop(timeout=DRAIN)
             container.reload()
             code = container.attrs["State"]["ExitCode"]
+            if code == KILLED:
+                raise Unhealthy(f"{node} did not end within {DRAIN} s of SIGTERM")
             return f"{node} drained in {time.monotonic() - began:.1f} s and ended with exit code {code}"
 
         return await self._call(drain)
@@ -125,7 +129,7 @@ class ComposeNodes:
         """Take the container off the network that it shares with Toxiproxy."""
 
         def disconnect() -> str:
-            network, container = self._network(), self._container(node)
+            network, container = self._network(), self._living(node, "disconnected")
             if network.name in container.attrs["NetworkSettings"]["Networks"]:
                 network.disconnect(container, force=True)
             return f"{node} (container {container.short_id}) taken off the network {network.name}"
@@ -169,18 +173,19 @@ class ComposeNodes:
         except Unhealthy:
             return {}
 
-    async def received_bytes(self, service: str) -> int:
-        """Return the bytes that have come in at a service's network interfaces so far."""
+    async def sent_bytes(self, service: str) -> int:
+        """Return the bytes that have gone out at a service's network interfaces since it was started."""
 
         def look() -> int:
             networks = self._container(service).stats(stream=False, one_shot=True).get("networks", {})
-            return sum(int(network["rx_bytes"]) for network in networks.values())
+            return sum(int(network["tx_bytes"]) for network in networks.values())
 
         return await self._call(look)
 
     async def _call(self, work: Callable[..., T], *arguments: Any) -> T:
         try:
-            return await asyncio.to_thread(work, *arguments)
+            # To its end: a thread cannot be cancelled, and would strike a node that was healed meanwhile.
+            return await to_its_end(asyncio.to_thread(work, *arguments))
         except (docker.errors.DockerException, OSError) as error:
             raise Unhealthy(f"Docker refuses: {' '.join(str(error).split())[:300]}") from error
 
@@ -190,6 +195,12 @@ class ComposeNodes:
         if not found:
             raise Unhealthy(f"the container of {service} is gone")
         return found[0]
+
+    def _living(self, node: str, done: str) -> Any:
+        container = self._container(node)
+        if container.status not in ("running", "paused"):
+            raise Unhealthy(f"{node} cannot be {done}: it is not running")
+        return container
 
     def _network(self) -> Any:
         labels = [f"{LABEL}={self._project}", f"{NETWORK}={CLUSTER_NETWORK}"]

@@ -42,6 +42,7 @@ class NodeProcess:
         self._http = http
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._leaving = False
 
     @property
     def url(self) -> str:
@@ -60,6 +61,7 @@ class NodeProcess:
         """
         if self.running:
             return
+        self._leaving = False
         try:
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
@@ -106,20 +108,30 @@ class NodeProcess:
         return " ".join(said[-LAST_WORDS:].split()) or "it said nothing"
 
     async def kill(self) -> str:
-        """Kill it and return, in words, what was killed; raise Unhealthy if it is not gone in time."""
-        process = self._process
-        if process is None or not self.running:
-            return f"{self.name} was not running"
+        """Kill it and return, in words, what was killed.
+
+        Raises Unhealthy if it is not running, for then nothing was done to it, or if it is not gone in time.
+        """
+        process = self._living("killed")
+        self._leaving = True
         process.kill()
         await self._end(KILLED)
         return f"{self.name} (process {process.pid}) killed"
 
+    async def gone(self) -> None:
+        """Kill it if it is there, for whatever reason; nothing if it is not."""
+        if self.running:
+            await self.kill()
+
+    async def gone_if_told_so(self) -> None:
+        """Have it gone if it was told to end and has not yet: it will not run on."""
+        if self._leaving:
+            await self.gone()
+
     async def pause(self) -> str:
         """Stop it in its tracks and return, in words, what stands still."""
-        if self._process is None or not self.running:
-            raise Unhealthy(f"node {self.name} cannot be paused: it is not running")
-        self._process.send_signal(signal.SIGSTOP)
-        process = psutil.Process(self._process.pid)
+        self._living("paused").send_signal(signal.SIGSTOP)
+        process = psutil.Process(self._living("paused").pid)
         deadline = time.monotonic() + KILLED
         while process.status() != psutil.STATUS_STOPPED:
             if time.monotonic() > deadline:
@@ -135,16 +147,20 @@ class NodeProcess:
     async def drain(self, within: float) -> str:
         """End it with SIGTERM, which drains it first; return, in words, how it ended.
 
-        Raises Unhealthy if it has not ended after *within* seconds.
+        Raises Unhealthy if it is not running, or has not ended after *within* seconds.
         """
-        process = self._process
-        if process is None or not self.running:
-            return f"{self.name} was not running"
+        process = self._living("drained")
+        self._leaving = True
         began = time.monotonic()
         process.terminate()
         await self._end(within)
         seconds = time.monotonic() - began
         return f"{self.name} drained in {seconds:.1f} s and ended with exit code {process.returncode}"
+
+    def _living(self, done: str) -> subprocess.Popen[bytes]:
+        if self._process is None or not self.running:
+            raise Unhealthy(f"node {self.name} cannot be {done}: it is not running")
+        return self._process
 
     async def _end(self, within: float) -> None:
         deadline = time.monotonic() + within

@@ -3,7 +3,8 @@
 So there is a witness. A cut ends connections, and ended ones are counted in Toxiproxy's metrics: bytes that appear
 there with the cut are those of live connections that it struck. A toxic ends none. That traffic met it is concluded
 from three things: a cut for a moment, when the cluster had just come up, has shown that the nodes do use the link; the
-toxic was there when it was taken away; and in between bytes have come in at Toxiproxy's network interface.
+toxic was there when it was taken away; and in between the node that sends through the link has sent something. Bytes
+that come in at Toxiproxy would not do: the lab's own calls of its API are some.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from faults.topology import LinkName
 from faults.toxics import Toxic
 from lab.cleanup import all_of
 
-SERVICE: Final = "toxiproxy"
-
 NOTICED: Final = 2.0
 """Seconds in which connections that were cut show in the metrics."""
 
@@ -36,8 +35,8 @@ _CARRIED: Final = re.compile(r'^toxiproxy_proxy_received_bytes_total\{[^}]*proxy
 class Witness(Protocol):
     """Sees the network from outside."""
 
-    async def received_bytes(self, service: str) -> int:
-        """Return the bytes that have come in at a service's network interfaces so far."""
+    async def sent_bytes(self, service: str) -> int:
+        """Return the bytes that have gone out at a service's network interfaces since it was started."""
 
 
 class ToxiproxyLinks:
@@ -62,15 +61,15 @@ class ToxiproxyLinks:
     async def bend(self, link: LinkName, toxic: Toxic, name: str) -> None:
         """Put a toxic on what the link's source sends."""
         await self.control.add(str(link), toxic, name=name, stream="upstream")
-        self._since[str(link), name] = time.time(), await self._witness.received_bytes(SERVICE)
+        self._since[str(link), name] = time.time(), await self._witness.sent_bytes(link.source)
 
     async def straighten(self, link: LinkName, name: str) -> None:
         """Take the toxic away, and put on record whether traffic met it."""
         since, before = self._since.pop((str(link), name))
-        seen = await self._witness.received_bytes(SERVICE) - before
+        sent = await self._witness.sent_bytes(link.source) - before
         in_force = any(toxic.name == name for toxic in (await self.control.proxy(str(link))).toxics)
         await self.control.remove(str(link), name)
-        self._note(link, name, since, events=int(seen > 0 and in_force and str(link) in self._used))
+        self._note(link, name, since, events=int(sent > 0 and in_force and str(link) in self._used))
 
     async def cut(self, link: LinkName) -> None:
         """Cut the link, and put on record what was cut."""

@@ -180,7 +180,7 @@ class HasLinks(Protocol):
         """Let the link work again."""
 
     async def link_evidence(self, link: LinkName, name: str) -> list[EvidenceInfo]:
-        """Return what the toxic called *name*, or the latest cut ("down"), did to the link's connections."""
+        """Return what toxics called *name*, or cuts ("down"), did to the link's connections, the latest last."""
 
 
 @runtime_checkable

@@ -163,7 +163,7 @@ class LocalCluster:
         try:
             await all_of(self._gateways.stop(within), self._links.stop(within))
         finally:
-            await all_of(*(process.kill() for process in self._processes.values()))
+            await all_of(*(process.gone() for process in self._processes.values()))
 
     async def leave_running(self) -> None:
         """Let go of the processes without ending them."""
@@ -211,8 +211,13 @@ class LocalCluster:
 
     async def kill_node(self, node: str) -> str:
         """Kill the node's process."""
-        self._meant_down.add(node)
-        return await self._processes[node].kill()
+        return await self._mean(node).kill()
+
+    def _mean(self, node: str) -> NodeProcess:
+        # What had ended by itself before is no fault's work.
+        if self._processes[node].running:
+            self._meant_down.add(node)
+        return self._processes[node]
 
     def forget_faults(self) -> None:
         """Take it that no node was meant to be down: what is down from here on is so by itself."""
@@ -228,13 +233,13 @@ class LocalCluster:
 
     async def drain_node(self, node: str) -> str:
         """Drain the node and let its process end."""
-        self._meant_down.add(node)
-        return await self._processes[node].drain(DRAIN)
+        return await self._mean(node).drain(DRAIN)
 
     async def start_node(self, node: str) -> None:
         """Start the node if it is down, let it go on if it stands still; return when it takes queries."""
         process = self._processes[node]
         process.resume()
+        await process.gone_if_told_so()  # a fault that was cancelled half-way
         process.start()
         await process.ready(READY)
         self._meant_down.discard(node)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
 import pytest
 
 from faults.topology import links_between
+from lab.clusters._node_process import NodeProcess
 from lab.clusters.cockroach import start_arguments
 from lab.clusters.local import LocalCluster, find_binary
 from lab.db.target import Address
-from lab.errors import EnvironmentProblem
+from lab.errors import EnvironmentProblem, Unhealthy
 from lab.state import RunFolder
 
 
@@ -63,3 +65,37 @@ def test_each_node_is_told_the_links_to_and_from_its_peers_and_never_their_own_a
     assert given["locality-advertise-addr"] == f"node=n1@{by_name['n1-to-n2']},node=n3@{by_name['n3-to-n2']}"
     assert given["locality"] == "node=n2"
     assert given["listen-addr"] == given["advertise-addr"] == "127.0.0.1:1002"
+
+
+async def begun(folder: Path, script: str) -> NodeProcess:
+    """Return a node that is a shell script, and has begun."""
+    log = folder / "n1.log"
+    node = NodeProcess("n1", ["/bin/sh", "-c", f"echo begun; {script}"], Address("127.0.0.1", 1), log, os.environ)
+    node.start()
+    for _ in range(1000):
+        if "begun" in node.last_words():
+            return node
+        await asyncio.sleep(0.01)
+    raise TimeoutError(node.last_words())
+
+
+async def test_a_node_that_was_not_running_was_neither_killed_nor_drained_nor_paused(tmp_path: Path) -> None:
+    node = await begun(tmp_path, "exec sleep 60")
+    assert "killed" in await node.kill()
+    with pytest.raises(Unhealthy, match="n1 cannot be killed: it is not running"):
+        await node.kill()
+    with pytest.raises(Unhealthy, match="n1 cannot be drained: it is not running"):
+        await node.drain(1.0)
+    with pytest.raises(Unhealthy, match="n1 cannot be paused: it is not running"):
+        await node.pause()
+
+
+async def test_a_node_whose_drain_was_cancelled_does_not_pass_for_one_that_runs(tmp_path: Path) -> None:
+    node = await begun(tmp_path, "trap '' TERM; while :; do sleep 0.1; done")
+    await node.gone_if_told_so()
+    assert node.running
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await node.drain(60.0)
+    await node.gone_if_told_so()
+    assert not node.running
