@@ -54,7 +54,7 @@ def remove_project(project: str, *, volumes: bool) -> int:
         for thing in found:
             _remove(thing)
         return len(found)
-    except docker.errors.DockerException as error:
+    except (docker.errors.DockerException, OSError) as error:
         raise EnvironmentProblem(f"cannot remove what is left of {project}: {error}", "run lab down again") from error
     finally:
         client.close()

@@ -8,7 +8,7 @@ from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice, make_cluster
 from lab.clusters.base import Cluster
 from lab.db.target import Target
-from lab.errors import UsageError, unknown_name
+from lab.errors import EnvironmentProblem, UsageError, unknown_name
 from lab.state import JSON, RunFolder, RunInfo, claim, survey, sweep
 from lab.suite import STOP
 
@@ -58,7 +58,8 @@ def take_down(ids: Iterable[str]) -> list[RunInfo]:
 
     Returns those that were removed, without those that somebody else removed meanwhile.
 
-    Raises UsageError for a name that is not there, or that belongs to a run in progress.
+    Raises UsageError for a name that is not there, or that belongs to a run in progress; EnvironmentProblem, once all
+    others are removed, if one cannot be.
     """
     runs = {info.id: info for info in survey()}
     named = list(ids)
@@ -68,10 +69,18 @@ def take_down(ids: Iterable[str]) -> list[RunInfo]:
         if runs[name].state == "live":
             raise UsageError(f"'{name}' is a run in progress; end it with Ctrl-C in its own terminal")
     chosen = [info for info in runs.values() if info.state != "live" and (not named or info.id in named)]
-    removed = []
+    removed: list[RunInfo] = []
+    problems: list[EnvironmentProblem] = []
     for info in chosen:
         run = claim(info.path)
         if run is not None:
-            run.remove(STOP)
-            removed.append(info)
+            try:
+                run.remove(STOP)
+            except EnvironmentProblem as problem:  # the others can go all the same
+                run.let_go()
+                problems.append(problem)
+            else:
+                removed.append(info)
+    if problems:
+        raise problems[0]
     return removed

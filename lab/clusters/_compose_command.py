@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -76,7 +79,8 @@ async def run(command: Sequence[str], environment: Mapping[str, str], within: fl
         return 124, f"no end within {within:g} s"
     finally:
         if process.returncode is None:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # docker's plugin is a process of its own, and would go on
             await process.wait()
     return process.returncode or 0, output.decode(errors="replace").strip()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from typing import Any, Final
 
 from faults.client import ControlClient, EvidenceInfo
@@ -16,7 +15,7 @@ from faults.errors import FaultError
 from faults.topology import LinkName, links_between
 from faults.toxics import Toxic
 from lab import _containers
-from lab.cleanup import all_of
+from lab.cleanup import all_of, to_its_end
 from lab.clusters import _compose_command, cockroach
 from lab.clusters._compose_nodes import ComposeNodes
 from lab.clusters._kept_logs import keep_logs
@@ -150,13 +149,14 @@ class ComposeCluster:
             if code == 0:
                 return
             problem = _compose_command.complaint(said)
-            await asyncio.to_thread(_containers.remove_project, self._run.id, volumes=False)
+            await to_its_end(asyncio.to_thread(_containers.remove_project, self._run.id, volumes=False))
             if not isinstance(problem, PortTaken) or attempt == PORT_TRIES - 1:
                 raise problem
 
     def _environment(self) -> dict[str, str]:
         config = {"TOXIPROXY_CONFIG": str(_compose_command.package_file("toxiproxy.json"))}
-        return {**os.environ, **config, **{name: str(port) for name, port in self._ports.items()}}
+        # With the run's mark: a Compose whose run was killed would go on making what nobody finds any more.
+        return {**self._run.environment(), **config, **{name: str(port) for name, port in self._ports.items()}}
 
     async def _learn(self, within: float) -> None:
         first = self.direct.addresses[0]

@@ -17,7 +17,8 @@ from lab._containers import connect
 from lab.clusters import _compose_command
 from lab.clusters.compose import ComposeCluster
 from lab.errors import EngineAway, EnvironmentProblem, PortTaken
-from lab.state import RunFolder, survey, sweep
+from lab.standing import take_down
+from lab.state import MARKER, RunFolder, survey, sweep
 from tests.conformance.clusters import take_standin_images
 
 NOWHERE = "unix:///nonexistent/docker.sock"
@@ -184,7 +185,7 @@ async def test_whatever_a_dead_run_has_left_is_removed_by_the_next_one(root: Pat
     run = RunFolder.create("test", root)
     cluster = ComposeCluster(run)
     await cluster.start(120.0)
-    await cluster.control.close()
+    await cluster.leave_running()
     run.let_go()  # as the kernel does for a run that is killed; its gateways end with it
     await cluster._gateways.stop(10.0)
 
@@ -195,3 +196,30 @@ async def test_whatever_a_dead_run_has_left_is_removed_by_the_next_one(root: Pat
     left = [*client.containers.list(all=True, filters=mine), *client.networks.list(filters=mine)]
     assert [*left, *client.volumes.list(filters=mine)] == []
     client.close()
+
+
+async def test_what_a_command_has_started_does_not_outlive_it(path: Path, tmp_path: Path) -> None:
+    program(path, "docker", f"(/bin/sleep 1; echo late > {tmp_path}/late) & wait")
+    code, said = await _compose_command.run(["docker", "compose", "up"], {}, 0.2)
+    assert (code, said) == (124, "no end within 0.2 s")
+    await asyncio.sleep(1.2)
+    assert not (tmp_path / "late").exists()
+
+
+async def test_compose_carries_the_mark_by_which_the_processes_of_a_killed_run_are_found(root: Path) -> None:
+    run = RunFolder.create("test", root)
+    try:
+        assert ComposeCluster(run)._environment()[MARKER] == str(run.path)
+    finally:
+        await asyncio.to_thread(run.remove, 5.0)
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_one_run_that_cannot_be_removed_does_not_keep_the_others(root: Path) -> None:
+    first, second = RunFolder.create("first", root), RunFolder.create("second", root)
+    (first.path / _containers.PROJECT).write_text(first.id, encoding="ascii")
+    first.let_go()
+    second.let_go()
+    with pytest.raises(EngineAway):
+        take_down([])
+    assert [info.id for info in survey(root)] == [first.id]
