@@ -19,7 +19,9 @@ def remember(run: Path, database: str) -> None:
     folder = run.parent / FOLDER
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        (folder / database).write_text(run.name, encoding="ascii")
+        draft = folder / f".{database}"  # never half a note, which would name nobody and so a dead run
+        draft.write_text(run.name, encoding="ascii")
+        draft.replace(folder / database)
     except OSError as error:
         problem = f"cannot write in {folder}: {error.strerror or error}"
         raise EnvironmentProblem(problem, f"set {ROOT_VARIABLE} to a folder of your own") from error
@@ -35,5 +37,14 @@ def of_dead_runs(run: Path) -> list[str]:
     folder = run.parent / FOLDER
     if not folder.is_dir():
         return []
+    # The notes first: a run that begins in between would not be among the living.
+    owners = {path.name: _owner(path) for path in folder.iterdir() if not path.name.startswith(".")}
     alive = {info.id for info in survey(run.parent) if info.state != "dead"}
-    return sorted(path.name for path in folder.iterdir() if path.read_text(encoding="ascii") not in alive)
+    return sorted(database for database, owner in owners.items() if owner is not None and owner not in alive)
+
+
+def _owner(note: Path) -> str | None:
+    try:
+        return note.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return None  # its run was faster

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -23,11 +23,16 @@ from lab.clusters.base import Capability, Node
 from lab.clusters.gateways import Gateways, session
 from lab.clusters.toxiproxy_hop import ToxiproxyHop
 from lab.db.target import Dialect, Target
-from lab.errors import EnvironmentProblem
+from lab.errors import EnvironmentProblem, Unhealthy
 from lab.state import RunFolder
 
 TIMEOUT: Final = 10.0
 """Seconds that one statement of the lab's own may take; making a database is one."""
+
+
+_NAMED_AFTER: Final = """
+SELECT datname FROM pg_database WHERE datname = $1::text OR substr(datname::text, 1, length($1) + 1) = $1 || '_'
+"""
 
 
 class ExternalCluster:
@@ -129,9 +134,8 @@ class ExternalCluster:
 
     async def _make_database(self, theirs: Target) -> None:
         async with session(theirs, theirs.addresses[0], TIMEOUT) as connection:
-            for left in _leftovers.of_dead_runs(self._run.path):
-                if await connection.fetch("SELECT 1 FROM pg_database WHERE datname = $1", left):
-                    await connection.execute(_dropping(theirs, left))
+            for left in await asyncio.to_thread(_leftovers.of_dead_runs, self._run.path):
+                if await _drop(connection, theirs, left):
                     _leftovers.forget(self._run.path, left)
             if not await connection.fetch("SELECT 1 FROM pg_database WHERE datname = $1", self._database):
                 _leftovers.remember(self._run.path, self._database)
@@ -148,12 +152,9 @@ class ExternalCluster:
         finally:
             if theirs is not None:
                 with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    await self._drop(theirs)
-
-    async def _drop(self, theirs: Target) -> None:
-        async with session(theirs, theirs.addresses[0], TIMEOUT) as connection:
-            await connection.execute(_dropping(theirs, self._database))
-        _leftovers.forget(self._run.path, self._database)
+                    async with session(theirs, theirs.addresses[0], TIMEOUT) as connection:
+                        await _drop(connection, theirs, self._database)
+                    _leftovers.forget(self._run.path, self._database)
 
     async def leave_running(self) -> None:
         """Let go of the gateways without ending them."""
@@ -161,8 +162,11 @@ class ExternalCluster:
 
     async def heal(self, within: float) -> None:
         """Let every gateway work."""
-        async with asyncio.timeout(within):
-            await self._gateways.heal()
+        try:
+            async with asyncio.timeout(within):
+                await self._gateways.heal()
+        except TimeoutError as error:
+            raise Unhealthy(f"not everything was healed within {within:g} s") from error
 
     async def healthy(self, within: float) -> None:
         """Return once each gateway has let a query through."""
@@ -183,10 +187,14 @@ class ExternalCluster:
         await self.control.enable(node)
 
 
-def _dropping(target: Target, database: str) -> str:
+async def _drop(connection: Any, target: Target, database: str) -> int:
+    """Drop *database* and those that are named after it, as those of `lab validate` are; return how many there were."""
     # Both end what still uses it: the sessions of clients that were cut off.
     how = "CASCADE" if target.dialect == "cockroachdb" else "WITH (FORCE)"
-    return f"DROP DATABASE IF EXISTS {database} {how}"
+    found = await connection.fetch(_NAMED_AFTER, database)
+    for row in found:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{row["datname"]}" {how}')
+    return len(found)
 
 
 def _line(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """A place of its own for each case: a gateway and a schema, so that cases side by side never meet.
 
 Schemas matter: with SERIALIZABLE, two units that insert keys into one index page conflict for real. In CockroachDB it
-is a database, because old versions have no schemas.
+is a database, because old versions have no schemas; named after the cluster's, which takes it along when it goes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ INSERT INTO {name}.validate_counter VALUES {rows}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one case happens; *name* is that of its gateway, role and schema."""
+    """Where one case happens; *name* is that of its gateway."""
 
     name: str
     cluster: Cluster
@@ -60,7 +60,12 @@ class Place:
     def target(self) -> Target:
         """The database as the policy under test reaches it."""
         here = replace(self.cluster.direct, addresses=(self.listen,), tls="disable")
-        return replace(here, database=self.name) if _cockroach(self.cluster) else replace(here, schema=self.name)
+        return replace(here, database=self.space) if _cockroach(self.cluster) else replace(here, schema=self.space)
+
+    @property
+    def space(self) -> str:
+        """The schema or database with its tables."""
+        return _space(self.name, self.cluster)
 
     async def arm(self, rule: Rule, number: int) -> None:
         """Arm a rule for this place alone."""
@@ -88,7 +93,7 @@ class Place:
     async def effects(self, units: Sequence[str]) -> dict[str, int]:
         """End all sessions, so that nothing is in doubt any more; return how often each unit is in the database."""
         await end_sessions(self.admin, f"{self.name}-", ENDING)
-        count = text(f"SELECT unit, count(*) FROM {self.name}.validate_ledger WHERE unit IN :units GROUP BY unit")  # noqa: S608
+        count = text(f"SELECT unit, count(*) FROM {self.space}.validate_ledger WHERE unit IN :units GROUP BY unit")  # noqa: S608
         async with self.admin.connect() as connection:
             rows = await connection.execute(
                 count.bindparams(bindparam("units", expanding=True)), {"units": list(units)}
@@ -100,7 +105,7 @@ class Place:
 async def open_place(name: str, cluster: Cluster, admin: AsyncEngine, units: Sequence[str]) -> AsyncIterator[Place]:
     """Make a place with a counter for each unit; take its gateway and sessions away at the end."""
     rows = ", ".join(f"('{unit}', 0)" for unit in units)  # the units' names are ours
-    making = TABLES.format(name=name, rows=rows, space="DATABASE" if _cockroach(cluster) else "SCHEMA")
+    making = TABLES.format(name=_space(name, cluster), rows=rows, space="DATABASE" if _cockroach(cluster) else "SCHEMA")
     async with admin.connect() as connection:
         for statement in making.split(";"):
             await connection.execute(text(statement))
@@ -110,6 +115,10 @@ async def open_place(name: str, cluster: Cluster, admin: AsyncEngine, units: Seq
     finally:
         await place.disarm()
         await cluster.control.delete(name)
+
+
+def _space(name: str, cluster: Cluster) -> str:
+    return f"{cluster.direct.database}_{name}" if _cockroach(cluster) else name
 
 
 def _cockroach(cluster: Cluster) -> bool:

@@ -174,3 +174,37 @@ async def test_an_address_where_nobody_listens_is_told(run: RunFolder) -> None:
     cluster = ExternalCluster(run, dsns=("postgresql://me:secret@127.0.0.1:1/b",))
     with pytest.raises(EnvironmentProblem, match=r"127\.0\.0\.1:1: Connection refused; look at"):
         await cluster.start(30.0)
+
+
+async def test_databases_that_are_named_after_the_labs_own_go_with_it(
+    postgres: PostgresServer, run: RunFolder, root: Path
+) -> None:
+    before = await databases(postgres)
+    target = target_of(postgres)
+    cluster = ExternalCluster(run, dsns=(dsn_of(postgres),))
+    await cluster.start(30.0)
+    own = cluster.direct.database
+    async with session(target, target.addresses[0], 10.0) as admin:
+        await admin.execute(f"CREATE DATABASE {own}_c1")
+        await admin.execute(f"CREATE DATABASE {own}x")  # somebody else's
+    await cluster.stop(10.0)
+    try:
+        assert await databases(postgres) == before | {f"{own}x"}
+    finally:
+        async with session(target, target.addresses[0], 10.0) as admin:
+            await admin.execute(f"DROP DATABASE {own}x")
+
+
+def test_a_note_that_its_run_takes_away_meanwhile_is_no_trouble(
+    root: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _leftovers.remember(run.path, "lab_one")
+    read = Path.read_text
+
+    def forgotten_meanwhile(path: Path, *arguments: str, **others: str) -> str:
+        path.unlink(missing_ok=True)
+        return read(path, *arguments, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", forgotten_meanwhile)
+        assert _leftovers.of_dead_runs(run.path) == []
