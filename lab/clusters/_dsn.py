@@ -16,6 +16,8 @@ SHAPE: Final = "postgresql://user:password@host:port/database"
 TLS: Final[dict[str, Tls]] = {"disable": "disable", "allow": "disable", "prefer": "disable"}
 """What a gateway can do with each sslmode: it follows the conversation, so it has to be in clear."""
 
+HIGHEST_PORT: Final = 65_535
+
 SCHEMES: Final = ("cockroachdb", "cockroach", "postgres", "postgresql")
 
 
@@ -58,6 +60,10 @@ def _read(dsn: str, which: str) -> Target:
     ports = ports * len(hosts) if len(ports) == 1 else ports
     if len(ports) != len(hosts) or not all(port.isdecimal() for port in ports):
         raise UsageError(f"{which} has {len(hosts)} hosts and {len(ports)} ports")
+    if not all(0 < int(port) <= HIGHEST_PORT for port in ports):
+        raise UsageError(f"{which} has a port that is none: they go from 1 to {HIGHEST_PORT}")
+    if any(host.startswith("/") for host in hosts):
+        raise UsageError(f"{which} names a socket's folder: a gateway leads to a host and a port")
     addresses = tuple(Address(host, int(port)) for host, port in zip(hosts, ports, strict=True))
     database = parts.get("dbname", parts["user"])
     return Target("postgresql", addresses, parts["user"], parts.get("password", ""), database, TLS[mode], private=True)

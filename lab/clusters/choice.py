@@ -23,7 +23,8 @@ class ClusterChoice:
     def given(self) -> dict[str, Any]:
         """Return the options that were given, by their names."""
         options = {"binary": self.binary, "dsns": self.dsns, "toxiproxy": self.toxiproxy}
-        return {name: value for name, value in options.items() if value}
+        # One that is empty was given, too: by a variable of a shell that is not set.
+        return {name: value for name, value in options.items() if value not in (None, ())}
 
     def arguments(self) -> tuple[str, ...]:
         """Return the words of a command line that make the same choice; a DSN is left to its reader, who knows it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -198,6 +199,10 @@ async def _drop(connection: Any, target: Target, database: str) -> int:
 
 
 def _line(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror):
+        return "there is no host of that name"
+    if isinstance(error, TimeoutError):
+        return "it does not answer as a database does"
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     return str(error).partition("\n")[0] or type(error).__name__

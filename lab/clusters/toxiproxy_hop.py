@@ -65,6 +65,8 @@ class ToxiproxyHop:
                 ended = self._process is not None and self._process.poll() is not None
                 if self._process is None or ended or time.monotonic() > deadline:
                     raise EnvironmentProblem(f"no Toxiproxy answers: {error}", "start it, or name another") from error
+            except FaultError as error:
+                raise EnvironmentProblem(f"what answers at {self._url} is no Toxiproxy", "name another") from error
             await asyncio.sleep(POLL)
         await self._sweep(found)
 
@@ -92,7 +94,7 @@ class ToxiproxyHop:
         """Make a proxy to *upstream* and return where it listens."""
         host = urllib.parse.urlsplit(self._url).hostname or "127.0.0.1"
         name = f"lab-{self._run.name}-{node}"
-        proxy = await self._known().create(name, f"{host}:0", upstream)
+        proxy = await self._known().create(name, f"[{host}]:0" if ":" in host else f"{host}:0", upstream)
         self._names.append(name)
         return Address(host, int(proxy.listen.rpartition(":")[2]))
 

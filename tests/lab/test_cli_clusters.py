@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,7 @@ def state(root: Path) -> Path:
         (["run", "--dsn", "postgresql://a:b@c/d"], 2, "--dsn is for the cluster 'external', not for 'embedded'"),
         (["run", "--binary", "x", "--cluster", "compose"], 2, "--binary is for the cluster 'local', not for 'compose'"),
         (["run", "--toxiproxy", "x", "--cluster", "compose"], 2, "--toxiproxy is for the cluster 'embedded' and"),
+        (["run", "steady", "--toxiproxy", ""], 2, "--toxiproxy: Toxiproxy '': missing port in address"),
         (["run", "--cluster", "external"], 2, "the cluster 'external' needs its addresses: --dsn postgresql://"),
         (["up", "--cluster", "compos"], 2, "unknown cluster 'compos': did you mean compose?"),
         (["run", "node-killed"], 2, "scenario 'node-killed' needs node kill, which the cluster 'embedded' does not"),
@@ -54,6 +57,17 @@ def test_docker_that_does_not_answer_is_one_line(state: Path) -> None:
     assert done.returncode == 4
     assert done.stderr.startswith("lab: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_toxiproxy_that_is_none_is_one_line(state: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        done = lab(state, "run", "steady", "--toxiproxy", f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert f"what answers at http://127.0.0.1:{server.server_port} is no Toxiproxy; name another" in done.stderr
 
 
 async def test_dsns_may_come_from_the_environment_and_what_is_refused_is_told_in_json(

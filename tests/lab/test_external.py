@@ -78,6 +78,8 @@ def test_several_nodes_are_several_dsns_or_hosts(dsns: tuple[str, ...], addresse
         (("postgresql://me:secret@/b",), "DSN 1 names no host"),
         (("postgresql://a/b?password=secret",), "DSN 1 names no user"),
         (("postgresql://me:secret@a:1,b:2,c:3,d/b?port=1,2",), "DSN 1 has 4 hosts and 2 ports"),
+        (("postgresql://me:secret@a:70000/b",), "DSN 1 has a port that is none: they go from 1 to 65535"),
+        (("postgresql://me:secret@/b?host=/var/run",), "DSN 1 names a socket's folder"),
         (("postgresql://me:secret@a/b", "postgresql://you:secret@a/b"), "DSN 2 differs from the first"),
     ],
 )
