@@ -152,7 +152,9 @@ def _row(result: Result) -> list[str | Text]:
 
 
 def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:,.0f}"
+    if seconds is None:
+        return "-"
+    return f"{seconds * 1000:,.0f}" if seconds < 9.9995 else f"{seconds:.1f} s"  # the table has 80 columns
 
 
 def recheck_lines(judged: Recheck) -> Group:
