@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ class ClusterChoice:
 
     name: str = "embedded"
     binary: Path | None = None
-    dsns: tuple[str, ...] = ()
+    dsns: tuple[str, ...] = field(default=(), repr=False)
     toxiproxy: object = None
 
     def given(self) -> dict[str, Any]:

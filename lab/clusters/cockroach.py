@@ -48,6 +48,14 @@ SQL_TIMEOUT: Final = 10.0
 START_UP: Final = ("statement_timeout", "idle_in_transaction_session_timeout")
 """Settings that are given when a session starts; before 20.2 the second one is not known."""
 
+REFUSALS: Final = (
+    asyncpg.InvalidParameterValueError,
+    asyncpg.UndefinedObjectError,
+    asyncpg.FeatureNotSupportedError,
+    asyncpg.CantChangeRuntimeParamError,
+)
+"""How a server says that it does not take a setting; any other error says nothing about the setting."""
+
 TABLES: Final = """
 SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'
 """
@@ -101,7 +109,13 @@ async def initialise(binary: Path, address: Address, environment: Mapping[str, s
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        output, _ = await process.communicate()
+        try:
+            async with asyncio.timeout(INIT):
+                output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         said = output.decode(errors="replace").strip()
         if process.returncode == 0 or "already been initialized" in said:
             return
@@ -150,7 +164,7 @@ async def refused_settings(target: Target, address: Address) -> frozenset[str]:
         try:
             async with session(target, address, SQL_TIMEOUT, {name: "60000"}):
                 pass
-        except asyncpg.PostgresError:
+        except REFUSALS:
             refused.add(name)
     return frozenset(refused)
 

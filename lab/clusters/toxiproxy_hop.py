@@ -127,7 +127,7 @@ class ToxiproxyHop:
                 await asyncio.to_thread(process.wait, within)
             except subprocess.TimeoutExpired:
                 process.kill()
-                await asyncio.to_thread(process.wait)
+                await asyncio.to_thread(process.wait, within)
 
     async def leave_running(self) -> None:
         """Let go of it without ending anything."""
