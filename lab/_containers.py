@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +24,23 @@ def connect() -> Any:
     import docker.errors
     import requests
 
+    problem: EngineAway | None = None
     try:
         client = docker.from_env(timeout=TIMEOUT)
         client.ping()
     except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as error:
-        raise _no_engine(error) from error
+        problem = _no_engine(error)
+    if problem is not None:
+        _forget_sockets()
+        raise problem
     return client
+
+
+def _forget_sockets() -> None:
+    # Where the SDK's very constructor fails it leaves its socket to the collector, which warns of it at any later time.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _no_engine(error: BaseException) -> EngineAway:
