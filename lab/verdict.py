@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,13 +24,50 @@ class Verdict(enum.StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+class Dependency(msgspec.Struct, frozen=True):
+    """One operation has to come before another: *source* before *target* (indexes), by a *kind* of dependency.
+
+    Kinds: ww, wr, rw (Adya), process, realtime. *because* is a sentence that an engineer understands.
+    """
+
+    source: int
+    target: int
+    kind: str
+    because: str
+
+
+class Anomaly(msgspec.Struct, frozen=True):
+    """Something that the model forbids, by its *name* in the field, the *operations* (indexes) that show it, and why.
+
+    *cycle* holds the dependencies in order if it is a cycle: the target of the last is the source of the first.
+    """
+
+    name: str
+    operations: tuple[int, ...]
+    why: str
+    cycle: tuple[Dependency, ...] = ()
+
+
 class Finding(msgspec.Struct, frozen=True):
-    """What one check found: its verdict, why in one sentence, and the indexes of the operations that show it."""
+    """What one check found: its verdict, why in one sentence, and the indexes of the operations that show it.
+
+    *anomalies* are the witnesses of a check that knows names for what is wrong.
+    """
 
     check: str
     verdict: Verdict
     why: str
     operations: tuple[int, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
+
+
+class Judgement(NamedTuple):
+    """What a check says of a history, before its name is put on it; see `Finding`."""
+
+    verdict: Verdict
+    why: str
+    operations: Iterable[int] = ()
+    anomalies: tuple[Anomaly, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,37 +76,36 @@ class Check:
 
     name: str
     says: str
-    judge: Callable[[History], tuple[Verdict, str, Iterable[int]]]
+    judge: Callable[[History], Judgement]
 
     def __call__(self, history: History) -> Finding:
         """Judge a history. An empty one cannot pass.
 
         Nor can one that was cut, and what was under way at the cut is held against nobody.
         """
-        verdict, why, operations = self.judge(history if history.complete else history.finished())
+        judgement = self.judge(history if history.complete else history.finished())
+        verdict, why = judgement.verdict, judgement.why
         if verdict is Verdict.PASS and not history.operations:
             verdict, why = Verdict.INCONCLUSIVE, "no operation was recorded"
         if verdict is Verdict.PASS and not history.complete:
             verdict, why = Verdict.INCONCLUSIVE, f"the journal is incomplete; up to the cut: {why}"
-        return Finding(self.name, verdict, why, tuple(operations)[:MOST_WITNESSES])
+        shown = itertools.islice(judgement.operations, MOST_WITNESSES)
+        return Finding(self.name, verdict, why, tuple(shown), judgement.anomalies)
 
 
-Judgement: TypeAlias = tuple[Verdict, str, Iterable[int]]
+def passed(why: str, anomalies: tuple[Anomaly, ...] = ()) -> Judgement:
+    """Return a pass with its reason, and anomalies that the model allows but people may want to know."""
+    return Judgement(Verdict.PASS, why, (), anomalies)
 
 
-def passed(why: str) -> Judgement:
-    """Return a pass with its reason."""
-    return Verdict.PASS, why, ()
-
-
-def failed(why: str, operations: Iterable[int] = ()) -> Judgement:
-    """Return a failure with the operations that show it."""
-    return Verdict.FAIL, why, operations
+def failed(why: str, operations: Iterable[int] = (), anomalies: tuple[Anomaly, ...] = ()) -> Judgement:
+    """Return a failure with the operations, or the named anomalies, that show it."""
+    return Judgement(Verdict.FAIL, why, operations, anomalies)
 
 
 def inconclusive(why: str) -> Judgement:
     """Return doubt with its reason."""
-    return Verdict.INCONCLUSIVE, why, ()
+    return Judgement(Verdict.INCONCLUSIVE, why)
 
 
 def merge(verdicts: Iterable[Verdict]) -> Verdict:
