@@ -88,7 +88,7 @@ def test_a_result_in_json_has_the_fields_that_machines_rely_on() -> None:
     assert (json["scenario"], json["verdict"], json["seconds"]) == ("steady", "pass", 1.235)
     assert set(json["operations"]) == {"ok", "fail", "info"}
     assert json["checks"] == [
-        {"check": "exactly once", "verdict": "pass", "why": "2 units right", "operations": [1, 2]}
+        {"check": "exactly once", "verdict": "pass", "why": "2 units right", "operations": [1, 2], "anomalies": []}
     ]
     assert [span["fired"] for span in json["evidence"]] == [span.fired for span in history.faults]
 
