@@ -1,0 +1,142 @@
+"""Is there an order of all transactions that explains what each of them read? The verdict on lists and registers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from lab.checks.cycles.append_anomalies import AppendAnomalies
+from lab.checks.cycles.appends import NotUnique, TooMany, append_edges, appends_of
+from lab.checks.cycles.columns import OK, NoTransactions, Transactions, transactions_of
+from lab.checks.cycles.edges import Edges
+from lab.checks.cycles.explain import explain
+from lab.checks.cycles.names import FORBIDDEN, LEVELS, Level, meaning
+from lab.checks.cycles.paths import Effort
+from lab.checks.cycles.registers import RegisterAnomalies, register_edges, registers_of
+from lab.checks.cycles.search import cycles
+from lab.history import History
+from lab.verdict import Anomaly, Check, Judgement, failed, inconclusive, passed
+
+Lists: TypeAlias = Literal["list-append", "rw-register"]
+
+EFFORT = 3_000_000_000
+"""Steps of the search for witnesses, each one edge for up to 64 sources: some seconds."""
+
+MOST_TOLD = 3
+"""Cycles of one name that are told."""
+
+MOST_NAMED = 3
+
+
+def serializable(
+    workload: Lists, *, level: Level = "serializable", realtime: bool = False, effort: int = EFFORT
+) -> Check:
+    """Some serial order of the transactions explains everything that was read, or what *level* asks for instead.
+
+    *realtime* looks for anomalies of process and real-time order even where the level allows them, and tells them.
+    """
+
+    def judge(history: History) -> Judgement:
+        try:
+            transactions = transactions_of(history, registers=workload == "rw-register")
+        except NoTransactions as error:
+            return inconclusive(str(error))
+        return judge_transactions(transactions, workload, level=level, realtime=realtime, effort=effort)
+
+    return Check(level, f"the transactions are {level.replace('-', ' ')}", judge)
+
+
+def judge_transactions(
+    transactions: Transactions,
+    workload: Lists,
+    *,
+    level: Level = "serializable",
+    realtime: bool = False,
+    effort: int = EFFORT,
+) -> Judgement:
+    """Judge transactions that are in columns already; see `serializable`."""
+    if not (transactions.outcome == OK).any():
+        return inconclusive("no transaction is certainly done")
+    if not transactions.known.any():
+        return inconclusive("nothing that was read is on record")
+    process = realtime or level in LEVELS[LEVELS.index("strong-session-serializable") :]
+    try:
+        seen = _look(
+            transactions, workload, process=process, realtime=realtime or level == "strict-serializable", effort=effort
+        )
+    except NotUnique as error:
+        return inconclusive(f"{error}: whose value is read there is not known")
+    except (TooMany, MemoryError) as error:
+        return inconclusive(f"too much for the memory that is granted: {error}")
+    return seen.judgement(level, len(transactions), registers=workload == "rw-register")
+
+
+@dataclass
+class _Seen:
+    """What was found: how many of each name, some of them told, and what could not be looked at."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    told: list[Anomaly] = field(default_factory=list)
+    invented: list[str] = field(default_factory=list)
+    unsearched: int = 0
+
+    def add(self, anomaly: Anomaly) -> None:
+        self.counts[anomaly.name] += 1
+        if self.counts[anomaly.name] <= MOST_TOLD:
+            self.told.append(anomaly)
+
+    def judgement(self, level: Level, transactions: int, *, registers: bool) -> Judgement:
+        forbidden = FORBIDDEN[level]
+        bad = [anomaly for anomaly in self.told if anomaly.name in forbidden]
+        others = tuple(anomaly for anomaly in self.told if anomaly.name not in forbidden)
+        if bad:
+            shown = tuple(sorted(bad, key=lambda a: (len(a.operations), a.name)))
+            operations = dict.fromkeys(index for anomaly in shown for index in anomaly.operations)
+            return failed(self._complaint(level, shown[0]), operations, (*shown, *others))
+        if self.unsearched:
+            return inconclusive(f"{self.unsearched} circles of transactions could not be looked at within the effort")
+        if self.invented and not registers:
+            return inconclusive(f"values that no operation on record has written: {self._some_invented()}")
+        notes = [f"allowed at this level: {self._counted(others)}"] if others else []
+        notes += [f"not on record as written: {self._some_invented()}"] if self.invented else []
+        return passed("; ".join([f"{transactions:,} transactions are {level.replace('-', ' ')}", *notes]), others)
+
+    def _complaint(self, level: Level, first: Anomaly) -> str:
+        forbidden = [a for a in self.told if a.name in FORBIDDEN[level]]
+        said = first.why if first.cycle else f"{meaning(first.name)}. {first.why}"
+        return f"not {level.replace('-', ' ')}: {self._counted(forbidden)}. {first.name}, {said}"
+
+    def _counted(self, anomalies: list[Anomaly] | tuple[Anomaly, ...]) -> str:
+        names = dict.fromkeys(anomaly.name for anomaly in anomalies)
+        return ", ".join(f"{self.counts[name]} x {name}" for name in names)
+
+    def _some_invented(self) -> str:
+        more = f" and {len(self.invented) - MOST_NAMED} more" if len(self.invented) > MOST_NAMED else ""
+        return "; ".join(self.invented[:MOST_NAMED]) + more
+
+
+def _look(transactions: Transactions, workload: Lists, *, process: bool, realtime: bool, effort: int) -> _Seen:
+    seen = _Seen()
+    registers = workload == "rw-register"
+    looking, data = _registers(transactions) if registers else _lists(transactions)
+    for name, count, told in looking.found(MOST_TOLD):
+        seen.counts[name] += count
+        seen.told += told
+    seen.invented = looking.invented()
+    for name, steps in cycles(transactions, data, Effort(effort), process=process, realtime=realtime):
+        if steps:
+            seen.add(explain(transactions, name, steps, registers=registers))
+        else:
+            seen.unsearched += 1
+    return seen
+
+
+def _lists(transactions: Transactions) -> tuple[AppendAnomalies, Edges]:
+    appends = appends_of(transactions)
+    return AppendAnomalies(appends), append_edges(appends)
+
+
+def _registers(transactions: Transactions) -> tuple[RegisterAnomalies, Edges]:
+    registers = registers_of(transactions)
+    return RegisterAnomalies(registers), register_edges(registers)
