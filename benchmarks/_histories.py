@@ -8,7 +8,9 @@ from random import Random
 from lab.history import Operation, Outcome
 
 
-def list_append(transactions: int, *, seed: int = 1, clients: int = 20, keys: int = 10, longest: int = 32) -> list[Operation]:
+def list_append(
+    transactions: int, *, seed: int = 1, clients: int = 20, keys: int = 10, longest: int = 32
+) -> list[Operation]:
     """Return transactions of 1 to 4 micro-operations, half of them reads, that overlap with *clients* others.
 
     *keys* are in use at once, and each gets *longest* appends before another takes its place (as Elle's generator).

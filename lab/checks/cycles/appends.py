@@ -17,7 +17,7 @@ from lab.checks.cycles.edges import RW, WR, WW, Edges, edges, joined, ranges
 MOST_PAIRS = 20_000_000
 """Dependencies between readers of a last version and appends that nobody has read; more would not fit into memory."""
 
-CHUNK = 4_000_000
+CHUNK = 1_000_000
 """Elements that are compared at once."""
 
 
@@ -114,16 +114,17 @@ def _fits(t: Transactions, reads: Ints, start: Ints, element: Ints) -> Flags:
 def writes_of(t: Transactions, key: Ints, element: Ints) -> Ints:
     """Return the micro-operation that wrote each of these elements to its key, or -1."""
     writes = np.flatnonzero(t.kind == WRITE)
+    element, key = element.astype(np.int64), key.astype(np.int64)
     if not len(writes):
         return np.full(len(element), -1)
     low, high = int(t.value[writes].min()), int(t.value[writes].max())
     if (high - low + 1) * (len(t.keys) + 1) < 2**62:
         span = high - low + 1
-        code = t.key[writes] * span + (t.value[writes] - low)
+        code = t.key[writes].astype(np.int64) * span + (t.value[writes].astype(np.int64) - low)
         sought = np.where((element >= low) & (element <= high), key * span + (element - low), -1)
     else:
         ranks, place = np.unique(np.concatenate((t.value[writes], element)), return_inverse=True)
-        code = t.key[writes] * len(ranks) + place[: len(writes)]
+        code = t.key[writes].astype(np.int64) * len(ranks) + place[: len(writes)]
         sought = key * len(ranks) + place[len(writes) :]
     order = np.argsort(code, kind="stable")
     code = code[order]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Transactions:
     positions; infinite if it never ended). By micro-operation: *owner* (transaction), *kind* (READ, WRITE), *key* (into
     *keys*), *value* (what was written, 0 for a read), and what was read: *known* tells whether that is on record, then
     it is `elements[first:first + length]`. Values are numbers: themselves if all are whole, else places in *values*.
+    Numbers take 4 bytes wherever they fit.
     """
 
     index: Ints
@@ -151,11 +153,11 @@ class _Blocks:
         value[writes] = self._coded(list(itertools.compress(arguments, writes.tolist())))
         on_record = np.repeat(np.fromiter(known, np.bool_, n), counts) & ~writes
         lists = self._lists(itertools.compress(arguments, on_record.tolist()))
-        length = np.zeros(m, np.int64)
-        length[on_record] = np.fromiter(map(len, lists), np.int64, len(lists))
+        length = np.zeros(m, np.int32)
+        length[on_record] = np.fromiter(map(len, lists), np.int32, len(lists))
         elements = self._coded(list(itertools.chain.from_iterable(lists)))
-        first = np.cumsum(length) - length + self._elements
-        owner = np.repeat(np.arange(self._transactions, self._transactions + n), counts)
+        first = np.cumsum(length, dtype=np.int64) - length + self._elements
+        owner = np.repeat(np.arange(self._transactions, self._transactions + n, dtype=np.int32), counts)
         self._transactions += n
         self._elements += len(elements)
         return (*_times(block), owner, kind, key, value, on_record, first, length, elements)
@@ -168,19 +170,19 @@ class _Blocks:
             raise TypeError
         return lists
 
-    def _coded_keys(self, keys: list[Any], count: int) -> Ints:
+    def _coded_keys(self, keys: list[Any], count: int) -> NDArray[np.int32]:
         plain = set(map(type, keys)) <= {int, str}
-        return np.fromiter(map(self._keys.__getitem__, keys) if plain else self._keys.of(keys), np.int64, count)
+        return np.fromiter(map(self._keys.__getitem__, keys) if plain else self._keys.of(keys), np.int32, count)
 
-    def _coded(self, values: list[Any]) -> Ints:
+    def _coded(self, values: list[Any]) -> NDArray[Any]:
         if self._values is None:
             try:
                 # refuses what is not whole; true would pass for 1
-                return np.frombuffer(array("q", values), np.int64) if values else np.zeros(0, np.int64)
+                return _small(np.frombuffer(array("q", values), np.int64)) if values else np.zeros(0, np.int32)
             except (TypeError, OverflowError):
                 self._values = _Codes()
                 self._recode(self._values)
-        return np.fromiter(self._values.of(values), np.int64, len(values))
+        return np.fromiter(self._values.of(values), np.int32, len(values))
 
     def _recode(self, codes: _Codes) -> None:
         """Give the whole numbers of earlier blocks their places among values of any kind."""
@@ -193,11 +195,20 @@ class _Blocks:
 
     def joined(self) -> Transactions:
         empty = self._columns([], [], [])
-        columns: list[Any] = [np.concatenate(parts) for parts in zip(*(self._blocks or [empty]), strict=True)]
+        parts = [list(column) for column in zip(*(self._blocks or [empty]), strict=True)]
         self._blocks.clear()
+        columns: list[Any] = []
+        while parts:  # one column after the other, so that no more than one is there twice
+            columns.append(np.concatenate(parts.pop(0)))
         values = None if self._values is None else tuple(map(_thing, self._values.things))
         columns += [tuple(map(_thing, self._keys.things)), values]
         return Transactions(*columns)
+
+
+def _small(numbers: Ints) -> NDArray[Any]:
+    """Return the numbers in half the memory, if they fit."""
+    low, high = int(numbers.min()), int(numbers.max())
+    return numbers.astype(np.int32) if low >= -(2**31) and high < 2**31 else numbers
 
 
 def _thing(key: Any) -> Json:
@@ -217,23 +228,16 @@ def _bodies(block: list[Operation]) -> tuple[list[list[Any]], list[bool]]:
     return bodies, known
 
 
-_TIMES = attrgetter("index", "process", "invoked")
-
-
 def _times(block: list[Operation]) -> tuple[NDArray[Any], ...]:
     n = len(block)
-    rows = list(map(_TIMES, block))
-    infinity = float("inf")
-    outcomes = [OUTCOMES[operation.outcome] for operation in block]
+    outcome = np.fromiter(map(OUTCOMES.__getitem__, map(attrgetter("outcome"), block)), np.int8, n)
+    index = np.fromiter(map(attrgetter("index"), block), np.int64, n)
+    process = np.fromiter(map(attrgetter("process"), block), np.int64, n)
+    begin = np.fromiter(map(attrgetter("invoked"), block), np.float64, n)
+    ended = [math.inf if moment is None else moment for moment in map(attrgetter("completed"), block)]
     # What is not certainly done may still take effect after its client had given it up.
-    ends = [
-        o.completed if code == OK and o.completed is not None else infinity
-        for o, code in zip(block, outcomes, strict=True)
-    ]
-    index = np.fromiter(map(itemgetter(0), rows), np.int64, n)
-    process = np.fromiter(map(itemgetter(1), rows), np.int64, n)
-    begin = np.fromiter(map(itemgetter(2), rows), np.float64, n)
-    return index, process, np.array(outcomes, np.int8), begin, np.array(ends, np.float64)
+    end = np.where(outcome == OK, np.array(ended, np.float64), math.inf)
+    return index, process, outcome, begin, end
 
 
 def _offender(block: list[Operation], bodies: list[Any]) -> str:

@@ -119,17 +119,23 @@ class _Seen:
 def _look(transactions: Transactions, workload: Lists, *, process: bool, realtime: bool, effort: int) -> _Seen:
     seen = _Seen()
     registers = workload == "rw-register"
-    looking, data = _registers(transactions) if registers else _lists(transactions)
-    for name, count, told in looking.found(MOST_TOLD):
-        seen.counts[name] += count
-        seen.told += told
-    seen.invented = looking.invented()
+    data = _data(seen, transactions, registers)  # all else that it took is forgotten by now
     for name, steps in cycles(transactions, data, Effort(effort), process=process, realtime=realtime):
         if steps:
             seen.add(explain(transactions, name, steps, registers=registers))
         else:
             seen.unsearched += 1
     return seen
+
+
+def _data(seen: _Seen, transactions: Transactions, registers: bool) -> Edges:
+    """Note what is wrong without a cycle, and return the dependencies of the data."""
+    looking, data = _registers(transactions) if registers else _lists(transactions)
+    for name, count, told in looking.found(MOST_TOLD):
+        seen.counts[name] += count
+        seen.told += told
+    seen.invented = looking.invented()
+    return data
 
 
 def _lists(transactions: Transactions) -> tuple[AppendAnomalies, Edges]:

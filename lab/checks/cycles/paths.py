@@ -49,7 +49,7 @@ class Graph:
     @classmethod
     def of(cls, size: int, source: Ints, target: Ints) -> Graph:
         """Return a graph without repeated edges."""
-        code = np.unique(target * size + source)
+        code = np.unique(target.astype(np.int64) * size + source)
         return cls(size, code % size, code // size)
 
 

@@ -28,7 +28,7 @@ class Repeated:
 def repeated(t: Transactions) -> Repeated:
     """Return what transactions that touch a key twice do with it."""
     twice = np.flatnonzero(_twice(t.owner, t.key) & (t.outcome[t.owner] != FAIL))
-    group = t.owner[twice] * max(len(t.keys), 1) + t.key[twice]
+    group = t.owner[twice].astype(np.int64) * max(len(t.keys), 1) + t.key[twice]
     order = np.argsort(group, kind="stable")
     micro, group = twice[order], group[order]
     place = np.arange(len(micro))

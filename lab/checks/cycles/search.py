@@ -86,7 +86,8 @@ def components(transactions: Transactions, data: Edges, *, process: bool, realti
     source, target, size = known.source, known.target, n
     if realtime:
         before, after, completions = realtime_chain(transactions)
-        source, target = np.concatenate((source, before)), np.concatenate((target, after))
+        source = np.concatenate((source, before), dtype=source.dtype)
+        target = np.concatenate((target, after), dtype=target.dtype)
         size += completions
     matrix = csr_array((np.ones(len(source), np.int8), (source, target)), shape=(size, size))
     count, component = connected_components(matrix, directed=True, connection="strong")
