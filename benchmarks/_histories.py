@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from random import Random
+from typing import cast
 
-from lab.history import Operation, Outcome
+from lab.history import History, Json, Operation, Outcome
 
 
 def list_append(
@@ -39,5 +40,32 @@ def list_append(
         end = moment + random.random() * clients
         heapq.heappush(free, (end, client))
         begin = max(idle_since, moment - random.random() * clients)
-        operations.append(Operation(number, client, "txn", None, Outcome.OK, begin, end, body))
+        operations.append(Operation(number, client, "txn", None, Outcome.OK, begin, end, cast("Json", body)))
     return operations
+
+
+def stale_reads(transactions: int, *, seed: int = 1, keys: int = 40, lag: int = 25) -> History:
+    """Return transactions that read states up to *lag* transactions old and append: most depend on each other."""
+    random = Random(seed)
+    states: list[dict[int, list[int]]] = [{key: [] for key in range(keys)}]
+    operations = []
+    for number in range(transactions):
+        snapshot = states[max(0, len(states) - 1 - random.randrange(lag))]
+        body: list[list[object]] = [["r", key, snapshot[key]] for key in random.sample(range(keys), 2)]
+        key = random.randrange(keys)
+        states.append({**states[-1], key: [*states[-1][key], number]})
+        body.append(["append", key, number])
+        operations.append(_done(number, body, float(number), float(number + lag + 1)))
+    return History(tuple(operations))
+
+
+def long_cycle(transactions: int) -> History:
+    """Return transactions that each miss the append of the next: one cycle, which no shorter one is in."""
+    bodies: list[list[list[object]]] = [
+        [["r", number, []], ["append", (number + 1) % transactions, 1]] for number in range(transactions)
+    ]
+    return History(tuple(_done(number, body, 0.0, 1.0) for number, body in enumerate(bodies)))
+
+
+def _done(number: int, body: list[list[object]], begin: float, end: float) -> Operation:
+    return Operation(number, number, "txn", None, Outcome.OK, begin, end, cast("Json", body))

@@ -19,6 +19,8 @@ from lab.verdict import Anomaly
 SENTENCES = {
     "incompatible-order": "{a.name} read key {a.key} as {a.list}, and {b.name} as {b.list}: neither is a prefix of the "
     "other, so the appends have no one order",
+    "incompatible-order (own)": "{b.name} appended {a.value} and then {b.value} to key {b.key}, where they are in the "
+    "other order",
     "duplicate-elements": "{a.name} read key {a.key} as {a.list}, where {b.value} was applied more than once, though "
     "{b.name} appended it once",
     "G1a": "{a.name} read key {a.key} as {a.list}, with {b.value} of {b.name}, which was reported failed",
@@ -43,6 +45,7 @@ class AppendAnomalies:
         """Yield (name, how many, *most* of them told) for each kind that there is."""
         rules = {
             "incompatible-order": self._incompatible,
+            "incompatible-order (own)": self._reordered,
             "duplicate-elements": self._duplicates,
             "G1a": self._aborted,
             "G1b": self._intermediate,
@@ -79,6 +82,13 @@ class AppendAnomalies:
     def _incompatible(self) -> Pairs:
         odd = self._a.odd
         return pairs(odd, self._a.longest[self._t.key[odd]])
+
+    def _reordered(self) -> Pairs:
+        a, r = self._a, self._repeated
+        before = r.micro[r.last_write]
+        made = (r.last_write >= 0) & (a.slot[r.micro] >= 0) & (self._t.kind[r.micro] == WRITE)
+        bad = made & (a.slot[before] > a.slot[r.micro])
+        return pairs(before[bad], r.micro[bad])
 
     def _duplicates(self) -> Pairs:
         known = self._a.append[self._a.append >= 0]
@@ -128,13 +138,13 @@ class AppendAnomalies:
     def _internal(self) -> Pairs:
         a, t, r = self._a, self._t, self._repeated
         odd = np.isin(r.micro, a.odd)
-        grows = (r.previous >= 0) & (t.kind[r.micro] == READ) & t.known[r.micro] & ~odd & ~odd[r.previous]
-        between = r.writes - r.writes[r.previous]
-        wrong_read = grows & (t.length[r.micro] != t.length[r.micro[r.previous]] + between)
+        grows = (r.last_read >= 0) & (t.kind[r.micro] == READ) & t.known[r.micro] & ~odd & ~odd[r.last_read]
+        between = r.writes - r.writes[r.last_read]
+        wrong_read = grows & (t.length[r.micro] != t.length[r.micro[r.last_read]] + between)
         seen = (r.next_read >= 0) & (t.kind[r.micro] == WRITE) & ~odd[r.next_read]
         after = r.micro[r.next_read]
         place = a.start[t.key[after]] + t.length[after] - 1 - (r.writes[r.next_read] - r.writes)
-        wrong_append = seen & (a.slot[r.micro] != place)
+        wrong_append = seen & ((a.slot[r.micro] != place) | (a.slot[r.micro] < 0))
         strange = np.array([read for read in r.micro[odd].tolist() if not self._sees_its_past(read)], np.int64)
         reads = np.unique(np.concatenate((r.micro[wrong_read], after[wrong_append], strange)))
         return pairs(reads, reads)
@@ -156,8 +166,8 @@ class AppendAnomalies:
 
     def _future(self) -> Pairs:
         a, t, r = self._a, self._t, self._repeated
-        before = r.micro[r.previous]
-        made = (r.previous >= 0) & (t.kind[r.micro] == WRITE) & (a.slot[r.micro] >= 0) & ~np.isin(before, a.odd)
+        before = r.micro[r.last_read]
+        made = (r.last_read >= 0) & (t.kind[r.micro] == WRITE) & (a.slot[r.micro] >= 0) & ~np.isin(before, a.odd)
         bad = made & (a.slot[r.micro] < a.start[t.key[before]] + t.length[before])
         return pairs(before[bad], r.micro[bad])
 

@@ -14,7 +14,9 @@ MOST_STEPS = 6
 
 
 def explain(transactions: Transactions, name: str, steps: list[Step], *, registers: bool) -> Anomaly:
-    """Return a cycle as an anomaly that an engineer understands."""
+    """Return a cycle as an anomaly that an engineer understands, told from its first transaction on."""
+    first = min(range(len(steps)), key=lambda place: steps[place].source)
+    steps = steps[first:] + steps[:first]
     cycle = tuple(_dependency(transactions, step, registers) for step in steps)
     told = [
         f"{name_of(transactions, step.source)} comes before {name_of(transactions, step.target)}: {dependency.because}"

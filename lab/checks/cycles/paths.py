@@ -142,9 +142,7 @@ class _Trees:
         goal = int(goals[np.argmin(place[goals])])
         if place[goal] == self._size:
             return None
-        path = [goal]
-        while path[-1] != start:
-            path.append(int(before[path[-1]]))
-            if len(path) > longest:
-                return None
-        return path[::-1]
+        path, tree = [goal], before.tolist()
+        while path[-1] != start and len(path) < longest:
+            path.append(tree[path[-1]])
+        return path[::-1] if path[-1] == start else None

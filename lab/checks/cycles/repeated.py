@@ -8,59 +8,72 @@ import numpy as np
 
 from lab.checks.cycles.columns import FAIL, READ, WRITE, Flags, Ints, Transactions
 
+FEW = 8
+"""Micro-operations up to which those of a transaction are compared two by two; sorting pays for longer ones only."""
+
 
 @dataclass(frozen=True)
 class Repeated:
     """The micro-operations of transactions that touch a key more than once, grouped by both, in order.
 
-    *previous* and *next_read* are places in *micro* (-1: none): of the read of the group before, and the one after.
+    *last_read*, *last_write*, *next_read* are places in *micro* (-1: none) of others of the group, before and after.
     *writes* counts writes up to here, itself included: a difference of two counts those between.
     """
 
     micro: Ints
+    first: Flags
     writes: Ints
-    previous: Ints
+    last_read: Ints
+    last_write: Ints
     next_read: Ints
     later_write: Flags
-    first: Flags
 
 
 def repeated(t: Transactions) -> Repeated:
     """Return what transactions that touch a key twice do with it."""
-    twice = np.flatnonzero(_twice(t.owner, t.key) & (t.outcome[t.owner] != FAIL))
-    group = t.owner[twice].astype(np.int64) * max(len(t.keys), 1) + t.key[twice]
-    order = np.argsort(group, kind="stable")
-    micro, group = twice[order], group[order]
-    place = np.arange(len(micro))
+    group = t.owner.astype(np.int64) * max(len(t.keys), 1) + t.key
+    twice = np.flatnonzero(_twice(t, group) & (t.outcome[t.owner] != FAIL))
+    order = np.argsort(group[twice], kind="stable")
+    micro = twice[order]
+    group = group[micro]
     first = np.append(True, group[1:] != group[:-1])[: len(micro)]
-    begins = np.maximum.accumulate(np.where(first, place, 0))
-    ends = np.append(np.flatnonzero(first)[1:], len(micro))
-    end = ends[np.cumsum(first) - 1] if len(micro) else place
     read = (t.kind[micro] == READ) & t.known[micro]
     write = t.kind[micro] == WRITE
-    last_read = np.append(-1, np.maximum.accumulate(np.where(read, place, -1)))[: len(micro)]
-    next_read = np.append(np.minimum.accumulate(np.where(read, place, len(micro))[::-1])[::-1], len(micro))[1:]
-    last_write = np.append(np.minimum.accumulate(np.where(write, place, len(micro))[::-1])[::-1], len(micro))[1:]
     return Repeated(
         micro,
-        np.cumsum(write),
-        np.where(last_read >= begins, last_read, -1),
-        np.where(next_read < end, next_read, -1),
-        last_write < end,
         first,
+        np.cumsum(write),
+        _last(read, first),
+        _last(write, first),
+        _next(read, first),
+        _next(write, first) >= 0,
     )
 
 
-def _twice(owner: Ints, key: Ints) -> Flags:
+def _last(chosen: Flags, first: Flags) -> Ints:
+    """Return the place of the last chosen one of the group before each, -1 if there is none."""
+    place = np.arange(len(first))
+    last = np.append(-1, np.maximum.accumulate(np.where(chosen, place, -1)))[:-1]
+    begin = np.maximum.accumulate(np.where(first, place, 0))
+    return np.where(last >= begin, last, -1)
+
+
+def _next(chosen: Flags, first: Flags) -> Ints:
+    """Return the place of the next chosen one of the group after each, -1 if there is none."""
+    place, size = np.arange(len(first)), len(first)
+    following = np.append(np.minimum.accumulate(np.where(chosen, place, size)[::-1])[::-1], size)[1:]
+    ends = np.append(np.flatnonzero(first)[1:], size)
+    return np.where(following < ends[np.cumsum(first) - 1], following, -1)
+
+
+def _twice(t: Transactions, group: Ints) -> Flags:
     """Tell of each micro-operation whether its transaction touches its key more than once."""
-    twice = np.zeros(len(owner), np.bool_)
-    distance = 1
-    while distance < len(owner):
-        near = owner[distance:] == owner[:-distance]
-        if not near.any():
-            break
-        same = near & (key[distance:] == key[:-distance])
+    twice = np.zeros(len(group), np.bool_)
+    for distance in range(1, min(FEW, len(group))):
+        same = group[distance:] == group[:-distance]
         twice[distance:] |= same
         twice[:-distance] |= same
-        distance += 1
+    long = np.flatnonzero(np.bincount(t.owner, minlength=1)[t.owner] > FEW)
+    _, number, count = np.unique(group[long], return_inverse=True, return_counts=True)
+    twice[long] = count[number] > 1
     return twice

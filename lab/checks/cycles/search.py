@@ -161,6 +161,9 @@ def _searched(
     known: set[str],
 ) -> Iterator[Cycle]:
     extra, suffix = order
+    if not extra and len(component.edges) == len(component.members):
+        yield _any_cycle(component)  # no more edges than members: there is no other
+        return
     nothing = True
     try:
         for name in CYCLES:

@@ -97,15 +97,21 @@ class Micro:
 def tell(
     transactions: Transactions, found: Mapping[str, Pairs], sentences: Mapping[str, str], most: int
 ) -> Iterator[tuple[str, int, list[Anomaly]]]:
-    """Yield (name, how many, *most* of them told) of what was found, with a sentence of {a} and {b} for each name."""
-    for name, (count, pairs) in found.items():
+    """Yield (name, how many, *most* of them told) of what was found, with a sentence of {a} and {b} for each.
+
+    A name may come with several sentences, told apart by a word in parentheses.
+    """
+    for sentence, (count, pairs) in found.items():
         if count:
+            name = sentence.partition(" (")[0]
             shown = [(Micro(transactions, one), Micro(transactions, other)) for one, other in islice(pairs, most)]
             yield (
                 name,
                 count,
                 [
-                    Anomaly(name, tuple(dict.fromkeys((a.operation, b.operation))), sentences[name].format(a=a, b=b))
+                    Anomaly(
+                        name, tuple(dict.fromkeys((a.operation, b.operation))), sentences[sentence].format(a=a, b=b)
+                    )
                     for a, b in shown
                 ],
             )
