@@ -32,6 +32,7 @@ def counter(*, at_least: int = 0) -> Check:
         for read in counted:
             tally.add("out-of-bounds", *_outside(read, bounds))
         says = f"{len(counted):,} reads lie within the bounds of {len(adds):,} adds"
+        says = says if counted else f"nothing was read, so nothing contradicts {len(adds):,} adds"
         return tally.judgement(says, [*_doubts(adds, counted, at_least), *unread(unreadable)])
 
     return Check("counter", "every read lies between what was added and what may have been", judge)

@@ -147,12 +147,8 @@ def _indexes(fate: Fate) -> tuple[int, ...]:
 
 
 def _lost(where: str, element: Hashable, fate: Fate) -> Anomaly:
-    absent = fate.absent.index if fate.absent else ""
-    seen = (
-        "no read ever sees it"
-        if fate.present is None
-        else f"the last read to see it, {fate.present.index}, began before"
-    )
+    absent, last = (operation.index if operation else "" for operation in (fate.absent, fate.present))
+    seen = "no read ever sees it" if fate.present is None else f"the last read that does, {last}, began before that"
     why = f"{_how_known(fate)}, operation {absent} began later and does not see it, {seen}"
     return Anomaly("lost", _indexes(fate), f"{where}{shown(element)} is lost: {why}")
 
