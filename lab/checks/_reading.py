@@ -70,7 +70,10 @@ def _by_key(writes: list[tuple[Operation, Json]], reads: list[Operation]) -> tup
     unreadable = 0
 
     def part(key: Json) -> Part:
-        return found.setdefault(identity(key), Part(f"key {shown(identity(key))}: "))
+        same = identity(key)
+        if same not in found:
+            found[same] = Part(f"key {shown(same)}: ")
+        return found[same]
 
     for operation, value in writes:
         pair = _pair(value)
@@ -96,6 +99,8 @@ def _keyed_answer(read: Operation) -> tuple[Json, Json]:
 
 def identity(value: Json) -> Hashable:
     """Return something hashable that is equal for equal JSON values only; true is not 1."""
+    if type(value) in PLAIN:
+        return value  # type: ignore[return-value]
     if isinstance(value, bool):
         return (bool, value)
     if isinstance(value, list):

@@ -47,15 +47,16 @@ def _judge(part: Part, tally: Tally) -> int:
         before = bisect_left(ends, newest.invoked)
         missed = before - sum(rank.get(value, before) < before for value in seen)
         if missed:
-            tally.add("causal-reverse", 1, _reverse(part.where, read, newest, _missing(done[:before], seen)))
+            tally.add("causal-reverse", 1, _reverse(part.where, read, newest, _missing(done, seen)))
     return reads
 
 
-def _missing(done: list[tuple[Hashable, Operation]], seen: set[Hashable]) -> Operation:
-    return next(write for value, write in done if value not in seen)
+def _missing(done: list[tuple[Hashable, Operation]], seen: set[Hashable]) -> Iterator[Operation]:
+    return (write for value, write in done if value not in seen)
 
 
-def _reverse(where: str, read: Operation, newest: Operation, missed: Operation) -> Iterator[Anomaly]:
+def _reverse(where: str, read: Operation, newest: Operation, missing: Iterator[Operation]) -> Iterator[Anomaly]:
+    missed = next(missing)
     what, other = shown(identity(newest.value)), shown(identity(missed.value))
     why = f"{where}operation {read.index} sees {what} of operation {newest.index}, but not {other}, which operation"
     why = f"{why} {missed.index} was told is written before that began"

@@ -77,7 +77,7 @@ class _Timeline:
 
     def fate(self, element: Hashable) -> Fate:
         add, seen = self.adds.ok.get(element), self.first_seen.get(element)
-        known = min((operation for operation in (add, seen) if operation is not None), key=ended, default=None)
+        known = seen if add is None or (seen is not None and ended(seen) < ended(add)) else add
         return Fate(known, self.last_seen.get(element), self.last_missed.get(element))
 
     def report(self, where: str, tally: Tally) -> Counter[str]:
