@@ -54,8 +54,8 @@ KEPT: dict[str, tuple[History, Verdict, set[str]]] = {
     "lists and objects": (told(add([1, {"a": 2}]), read([1, {"a": 2}])), PASS, set()),
     "an earlier read misses one": (told(add(0), read(), read(0)), PASS, set()),
     "one of the last reads misses one": (told(add(0), read(), read(0), read()), FAILED, {"lost"}),
-    "of two last reads the one to end first misses one": (
-        told(add(0, span=(0, 1)), read(span=(2, 3)), read(0, span=(2, 4))),
+    "of two last reads that overlap one misses one": (
+        told(add(0, span=(0, 1)), read(span=(2, 5)), read(0, span=(3, 4))),
         FAILED,
         {"lost"},
     ),
@@ -82,6 +82,7 @@ KEPT: dict[str, tuple[History, Verdict, set[str]]] = {
         FAILED,
         {"lost"},
     ),
+    "not all adds are of keys": (told(add([0, 5]), add(7), read(0, [5])), FAILED, {"lost", "unexpected"}),
     "pairs that are elements": (told(add([0, 5]), add([0, 6]), read([0, 5], [0, 6])), PASS, set()),
 }
 
@@ -135,6 +136,12 @@ FULL: dict[str, tuple[History, Verdict, set[str]]] = {
         {"lost"},
     ),
     "one that failed": (told(add(0), add(1, outcome=FAIL), read(0, 1)), FAILED, {"revived"}),
+    "one that failed and was added again": (told(add(0, outcome=FAIL), add(0), read(0)), PASS, set()),
+    "missed by a read that ended before, seen by an older one": (
+        at(("read", 1, 5, [0]), ("read", 2, 3, []), ("add0", 4, 6, [])),
+        PASS,
+        set(),
+    ),
     "one that nobody added": (told(add(0), read(0, 7)), FAILED, {"unexpected"}),
     "one before it was added": (told(read(0), add(0), read(0)), FAILED, {"unexpected"}),
     "one twice": (told(add(0), read(0, 0), read(0)), FAILED, {"duplicate"}),
