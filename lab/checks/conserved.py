@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from lab.history import History, Json, Operation, Outcome
-from lab.verdict import Check, Judgement, failed, inconclusive, passed
+from lab.checks.bank import balances, final_balances, troubled
+from lab.history import History, Json, Outcome
+from lab.verdict import MOST_WITNESSES, Anomaly, Check, Judgement, failed, inconclusive, passed
 
 
 def conserved(*, total: int, accounts: int) -> Check:
@@ -13,15 +12,21 @@ def conserved(*, total: int, accounts: int) -> Check:
 
     def judge(history: History) -> Judgement:
         reads = [operation for operation in history.of_kind("read") if operation.outcome is Outcome.OK]
-        problems = list(_bad_reads(reads, total, accounts))
-        if problems:
-            return failed(problems[0][1], (index for index, _ in problems))
+        troubles = [(read.index, troubled(balances(read.result), total, accounts)) for read in reads]
+        wrong = [
+            Anomaly(trouble.name, (index,), f"operation {index}: {trouble.why}")
+            for index, trouble in troubles
+            if trouble
+        ]
+        if wrong:
+            operations = [index for index, trouble in troubles if trouble]
+            return failed(wrong[0].why, operations, tuple(wrong[:MOST_WITNESSES]))
         if history.final is None:
             return inconclusive("the final balances were never read")
-        state = history.final.state
-        problem = _problem(state.get("balances") if isinstance(state, dict) else state, total, accounts)
-        if problem:
-            return failed(f"final read: {problem}")
+        trouble = troubled(final_balances(history), total, accounts)
+        if trouble:
+            why = f"final read: {trouble.why}"
+            return failed(why, (), (Anomaly(trouble.name, (), why),))
         if not reads:
             return inconclusive("no snapshot was read during the run")
         return passed(f"{total} in each of {len(reads):,} snapshots and at the end")
@@ -36,38 +41,17 @@ def explained(*, initial: int) -> Check:
         state = history.final.state if history.final is not None else None
         if not isinstance(state, dict):
             return inconclusive("the final balances were never read")
-        balances, moved = _numbers(state.get("balances")), _numbers(state.get("moved"))
-        if not balances or moved is None:
+        held, moved = _numbers(state.get("balances")), _numbers(state.get("moved"))
+        if not held or moved is None:
             return inconclusive("the final state does not hold balances, and what was moved")
-        for account in sorted({*balances, *moved}):
-            balance, expected = balances.get(account), initial + moved.get(account, 0)
+        for account in sorted({*held, *moved}):
+            balance, expected = held.get(account), initial + moved.get(account, 0)
             if balance != expected:
-                held = "is gone" if balance is None else f"holds {balance}"
-                return failed(f"account {account} {held}, its transfers on record make {expected}")
-        return passed(f"the transfers on record explain all {len(balances)} balances")
+                what = "is gone" if balance is None else f"holds {balance}"
+                return failed(f"account {account} {what}, its transfers on record make {expected}")
+        return passed(f"the transfers on record explain all {len(held)} balances")
 
     return Check("explained", "every balance follows from the transfers on record", judge)
-
-
-def _bad_reads(reads: list[Operation], total: int, accounts: int) -> Iterator[tuple[int, str]]:
-    for operation in reads:
-        problem = _problem(operation.result, total, accounts)
-        if problem:
-            yield operation.index, f"operation {operation.index}: {problem}"
-
-
-def _problem(state: Json, total: int, accounts: int) -> str | None:
-    if not isinstance(state, dict):
-        return f"no balances, but {state!r}"
-    balances = _numbers(state)
-    if balances is None:
-        return f"not every balance is a whole number: {state!r:.200}"
-    if len(balances) != accounts:
-        return f"{len(balances)} accounts instead of {accounts}"
-    if sum(balances.values()) != total:
-        return f"the sum is {sum(balances.values())} instead of {total}"
-    overdrawn = [f"account {name} holds {balance}" for name, balance in balances.items() if balance < 0]
-    return overdrawn[0] if overdrawn else None
 
 
 def _numbers(value: Json) -> dict[str, int] | None:
