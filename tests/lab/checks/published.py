@@ -33,7 +33,7 @@ def folder_of_histories() -> Path | None:
 
 
 def etcd_logs() -> list[tuple[Path, bool]]:
-    """Return the logs of etcd with whether each is linearizable, in order of their names; skip the test without them."""
+    """Return the logs of etcd in order, each with whether it is linearizable; skip the test without them."""
     folder = published("etcd")
     with (folder / "expected.csv").open(encoding="utf-8", newline="") as file:
         return [(folder / name, verdict == "true") for name, verdict in csv.reader(file)]
