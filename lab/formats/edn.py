@@ -6,6 +6,7 @@ floats; keys of maps become strings as JSON has them; a tag is dropped and what 
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ END = BLANK + r"\[\](){}\";"
 TOKEN = re.compile(
     rf"""
     (?P<skip>[{BLANK}]+|;[^\n]*)
+  | (?P<atom>[^{END}\\\#][^{END}\\]*)
   | (?P<open>\#\{{|[\[({{])
   | (?P<close>[\])}}])
   | "(?P<string>(?:[^"\\]|\\.)*)"
@@ -29,10 +31,10 @@ TOKEN = re.compile(
   | (?P<discard>\#_)
   | (?P<symbolic>\#\#[A-Za-z-]*)
   | \#(?P<tag>[^{END}\\\#_][^{END}\\]*)
-  | (?P<atom>[^{END}\\\#][^{END}\\]*)
     """,
     re.VERBOSE | re.DOTALL,
 )
+NUMERIC = re.compile(r"[+-]?[0-9]", re.ASCII)
 INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]*)N?", re.ASCII)
 HEXADECIMAL = re.compile(r"[+-]?0[xX][0-9a-fA-F]+", re.ASCII)
 FLOAT = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?M?", re.ASCII)
@@ -109,20 +111,21 @@ class Forms:
             match = TOKEN.match(text, at)
             if match is None and (whole or not _goes_on(text, at)):
                 raise Problem(self.line, _not_edn(text[at:]))
-            if match is None or (match.end() == length and not whole and match.lastgroup not in ("open", "close")):
-                if match is not None and match.lastgroup == "skip" and text[-1] == "\n":
-                    self.line += text.count("\n", at)
-                    return
+            if match is None or (match.end() == length and not whole and not _is_whole(match)):
                 self._pending = [text[at:]]  # the next piece may have the rest of it
                 return
-            self._token(match.lastgroup or "", match[match.lastgroup or 0])
-            self.line += text.count("\n", at, match.end())
+            kind = match.lastgroup
+            token = match[kind or 0]
+            if kind == "atom":
+                self._value(self._atom(token))
+            elif kind != "skip":
+                self._token(kind, token)
             at = match.end()
+            if kind in ("skip", "string"):
+                self.line += token.count("\n")
 
-    def _token(self, kind: str, text: str) -> None:
+    def _token(self, kind: str | None, text: str) -> None:
         match kind:
-            case "skip":
-                pass
             case "open":
                 self._open(text)
             case "close":
@@ -130,7 +133,7 @@ class Forms:
             case "discard" | "tag":
                 self._push(DISCARD if kind == "discard" else TAG)
             case _:
-                self._value(self._atom(kind, text))
+                self._value(self._atom(text, kind))
 
     def _open(self, text: str) -> None:
         if self.enclosed and not self._frames and text in ("[", "("):
@@ -170,7 +173,7 @@ class Forms:
         else:
             self.done.append((line or self.line, value))
 
-    def _atom(self, kind: str, text: str) -> Json:
+    def _atom(self, text: str, kind: str | None = None) -> Json:
         try:
             return _string(text) if kind == "string" else _char(text) if kind == "char" else _word(text)
         except (ValueError, OverflowError) as error:
@@ -211,6 +214,11 @@ def _map(frame: Frame) -> dict[str, Json]:
 
 
 def _word(text: str) -> Json:
+    return _number(text) if NUMERIC.match(text) else _name(text)
+
+
+@functools.lru_cache(maxsize=512)
+def _name(text: str) -> Json:
     if text in WORDS:
         return WORDS[text]
     if text[0] == ":":
@@ -219,8 +227,6 @@ def _word(text: str) -> Json:
         return text[1:]
     if text in SYMBOLIC:
         return SYMBOLIC[text]
-    if re.match(r"[+-]?[0-9]", text):
-        return _number(text)
     if text[0] in "@^~`'" or text.startswith("##"):
         raise ValueError(_not_edn(text))
     return text
@@ -267,6 +273,10 @@ def _char(text: str) -> str:
     if re.fullmatch(r"u[0-9a-fA-F]{4}|o[0-7]{1,3}", text):
         return _joined(chr(int(text[1:], 16 if text[0] == "u" else 8)))
     raise ValueError(f"'\\{text}' is no character")
+
+
+def _is_whole(match: re.Match[str]) -> bool:
+    return match.lastgroup in ("open", "close") or (match.lastgroup == "skip" and match[0][-1] == "\n")
 
 
 def _goes_on(text: str, at: int) -> bool:

@@ -15,7 +15,7 @@ from lab.formats.events import Event, Problem, event_of
 from lab.formats.plain import Plain
 from lab.history import Json
 
-BLOCK = 1 << 17
+BLOCK = 1 << 16
 """Bytes that are read at a time."""
 
 PARTS = 8
@@ -172,7 +172,7 @@ class JsonReader:
         return near and len(self._text) - at < LONGEST
 
 
-EVENT = re.compile(r"(\S+)\t(:\S+)\t(\S[^\t]*)(?:\t([^\t]*))?(?:\t(.*))?$")
+EVENT = re.compile(r"(\S+)\t(:\S+)\t(\S+)\t([^\t]+)(?:\t(.*))?$")
 BEGUN = re.compile(r"\bjepsen\.\S+(?: -|:)?\s+(?:-?\d+|:[\w-]+)(?:\s+:|\s*$)|\t:(?:invoke|ok|fail|info)\b")
 NOISE = re.compile(
     r"\s*$|(?:\S+\s+){0,3}(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\b"  # a line of a logger
@@ -185,6 +185,8 @@ def log_events(file: BinaryIO) -> Iterator[Event]:
     for number, raw in enumerate(file, 1):
         line = text_of(raw, number).rstrip("\r\n")
         if BEGUN.search(line):
+            if not raw.endswith(b"\n"):
+                raise Problem(number, "the file ends in the middle of an operation: its line has no end")
             yield _log_event(line, number)
         elif not NOISE.match(line):
             raise Problem(number, f"neither an operation nor a line of a log: {line[:40]}")
@@ -196,12 +198,12 @@ def _log_event(line: str, number: int) -> Event:
         raise Problem(number, "an operation has process, type, function and value, with tabs between them")
     process, kind, f, value, error = found.groups()
     try:
-        return number, _edn(kind), _edn(process), _edn(f), _edn(value or "nil"), _edn(error or "nil")
+        return number, _edn(kind), _edn(process), _edn(f), _edn(value), _edn(error or "nil")
     except Problem as problem:
         raise Problem(number, problem.problem) from problem
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=512)
 def _scalar(text: str) -> Json:
     return parse(text)
 

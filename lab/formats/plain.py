@@ -16,16 +16,22 @@ from lab.formats.edn import map_of
 from lab.formats.events import FIELDS, Event, event_of, unknown_key
 from lab.history import Json
 
-SPECIAL = (b"#", b";", b"\\", b"null", b"\x01", b"\n\n")
-"""What is never plain: tags, sets, comments, characters; a symbol that JSON would take for nil; and empty lines."""
+SPECIAL = (b"#", b";", b"null", b"\n\n")
+"""What is not plain, outside of strings: tags, sets, comments; a symbol that JSON would take for nil; empty lines."""
 
 BLANKS = bytes.maketrans(b",\t\r\v\f", b"     ")
-KEYWORD = re.compile(rb":([^ \n\[\](){}:\x01]+)")
+KEYWORD = re.compile(rb":([^ ,\n\[\](){}:\x01]+)")
+KEYWORDS = re.compile(rb"(?:\n\{|, )?(?::[^ ,\n\[\](){}:\x01]+,? )+")
+"""Keywords that follow one another, with what leads to them."""
+
 STRING = b"\x01"
 """Stands for the strings, while what is around them is translated."""
 
+ANYWHERE = (b"\\", STRING)
+"""What is not plain, in strings either."""
+
 MOST_LEARNT = 24
-"""Keywords that are replaced by name, which is faster than by pattern as long as they are few."""
+"""Sequences of keywords that are replaced one by one, which is faster than by pattern as long as they are few."""
 
 MOST_SHAPES = 256
 """Orders of keys that are remembered."""
@@ -46,48 +52,56 @@ class Shape:
 class Plain:
     """Reads blocks of plain lines; knows the keywords and the orders of keys that it has seen."""
 
-    _learnt: dict[bytes, None] = field(default_factory=dict)
+    _learnt: dict[bytes, bytes] = field(default_factory=dict)
     _shapes: dict[tuple[Json, ...], Shape] = field(default_factory=dict)
     _decoder: msgspec.json.Decoder[list[Any]] = field(default_factory=lambda: msgspec.json.Decoder(list[Any]))
+    _spaced: bool = False
 
     def events(self, block: bytes, line: int) -> list[Event] | None:
         """Return the event of every line of a block that begins with *line*; None if any of them is not plain."""
-        try:
-            rows = self._rows(block)
-            return None if rows is None else self._events(rows, line)
-        except (*REFUSED, TypeError, ValueError):  # what is wrong with it the complete reader will say
-            return None
-
-    def _rows(self, block: bytes) -> list[list[Any]] | None:
-        if not block.endswith(b"\n"):
-            return None
         pieces = block.split(b'"')
         outside = STRING.join(pieces[::2]) if len(pieces) > 1 else block
-        if b"\\" in block or any(special in outside for special in SPECIAL):
+        if block[-1:] != b"\n" or any(one in block for one in ANYWHERE) or any(one in outside for one in SPECIAL):
             return None
-        lines = outside.count(b"\n")
-        text = self._quoted(_packed(outside))
+        # Blanks are where Jepsen puts them, or anywhere: what the last block had is tried first.
+        for spaced in (self._spaced, not self._spaced):
+            try:
+                rows = self._rows(_packed(outside) if spaced else b"\n" + outside, pieces)
+                events = None if rows is None else self._events(rows, line)
+            except (*REFUSED, TypeError, ValueError):  # what is wrong with it the complete reader will say
+                continue
+            if events is not None:
+                self._spaced = spaced
+                return events
+        return None
+
+    def _rows(self, text: bytes, pieces: list[bytes]) -> list[list[Any]] | None:
+        lines = text.count(b"\n") - 1
         if not text.count(b"\n{") == text.count(b"}\n") == lines or text.count(STRING) * 2 + 1 != len(pieces):
             return None
-        text = text.replace(b"\n{", b"\n[").replace(b"}\n", b"]\n")
+        text = self._quoted(text).replace(b"\n{", b"\n[").replace(b"}\n", b"]\n")
         nested = b"{" in text or b"(" in text
-        text = (_marked(text) if nested else text).replace(b" ", b",")
+        text = _marked(text) if nested else text
+        text = text.replace(b", ", b",").replace(b" ", b",").replace(b",nil", b",null").replace(b"[nil", b"[null")
         if len(pieces) > 1:
-            pieces[::2] = text[1:].split(STRING)
-            text = b'"'.join(pieces)
+            parts = pieces.copy()
+            parts[::2] = text.split(STRING)
+            text = b'"'.join(parts)
         rows = self._decoder.decode_lines(text)
         if len(rows) != lines:
             return None
         return [[_value(item) for item in row] for row in rows] if nested else rows
 
     def _quoted(self, text: bytes) -> bytes:
-        for keyword in self._learnt:
-            text = text.replace(b":" + keyword + b" ", b'"' + keyword + b'" ')
+        for keywords, quoted in self._learnt.items():
+            text = text.replace(keywords, quoted)
         if b":" not in text:
             return text
         if len(self._learnt) < MOST_LEARNT:
-            found = KEYWORD.findall(text)
-            self._learnt.update(dict.fromkeys(found[: MOST_LEARNT - len(self._learnt)]))
+            found = dict.fromkeys(KEYWORDS.findall(text))
+            learnt = self._learnt | {keywords: _strings(keywords) for keywords in found}
+            longest = sorted(learnt, key=len, reverse=True)[:MOST_LEARNT]
+            self._learnt = {keywords: learnt[keywords] for keywords in longest}
         return KEYWORD.sub(rb'"\1"', text)
 
     def _events(self, rows: list[list[Any]], line: int) -> list[Event] | None:
@@ -122,6 +136,11 @@ class Plain:
         return shape
 
 
+def _strings(keywords: bytes) -> bytes:
+    """Return keywords that follow one another as strings with commas between."""
+    return KEYWORD.sub(rb'"\1"', keywords).replace(b"\n{", b"\n[").replace(b", ", b",").replace(b" ", b",")
+
+
 def _packed(text: bytes) -> bytes:
     """Return lines with one blank between values and none beside brackets; an additional end of line leads them."""
     text = b"\n" + text.translate(BLANKS)
@@ -131,8 +150,6 @@ def _packed(text: bytes) -> bytes:
         text = text.replace(bracket + b" ", bracket)
     for bracket in (b"]", b"}", b"\n", b")"):
         text = text.replace(b" " + bracket, bracket)
-    for before in (b" ", b"[", b"{", b"("):
-        text = text.replace(before + b"nil", before + b"null")
     return text
 
 
