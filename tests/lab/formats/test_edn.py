@@ -173,3 +173,32 @@ def test_what_jepsen_writes_goes_the_fast_way(line: bytes) -> None:
     events = Plain().events(line * 3, 5)
     assert events is not None
     assert repr(events) == repr([(n, *completely(line.decode())[0][1:]) for n in (5, 6, 7)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{:type :ok} {:type :ok}\n",
+        b"{:type :ok, :value (1 [2) 3]}\n",
+        b"{:type :ok, :value {1 [2} 3]}\n",
+        b"{:type :ok, :value (1 2]}\n",
+        b"{:type :ok, :value [:a:b]}\n",
+        b"{:type :ok, :value null}\n",
+        b"{:type :ok, :type :ok}\n",
+        b"{:type :ok, :value}\n",
+        b"{:type :ok, [1] 2}\n",
+        b"{:type :ok}\n\n{:type :ok}\n",
+        b"{:type :ok, :value [\n2]}\n",
+        b"{:type :ok\n}\n",
+        b'{:type :ok, :value "a\nb"}\n',
+        b"[:type :ok]\n",
+        b"{:type :ok]\n",
+        b"{:type :ok}",
+    ],
+)
+def test_what_is_not_plain_is_left_to_the_complete_reader(text: bytes) -> None:
+    plain = Plain()
+    known = b"{:type :ok, :f :x, :value [[:r 1 nil]], :process 1}\n"
+    assert plain.events(known, 1) is not None
+    assert plain.events(text, 1) is None
+    assert plain.events(known + text, 1) is None
