@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks import policy, proxy, startup
+from benchmarks import parsing, policy, proxy, startup
 
 
 def main() -> int:
     """Measure everything."""
-    for title, part in (("start", startup), ("proxy", proxy), ("policy", policy)):
+    for title, part in (("start", startup), ("proxy", proxy), ("policy", policy), ("parsing", parsing)):
         print(f"\n== {title} ==")
         part.main()
     return 0

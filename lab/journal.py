@@ -7,100 +7,52 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import msgspec
 
 from lab.errors import EnvironmentProblem, MalformedFile
-from lab.history import FaultSpan, Final, History, Json, Operation, Outcome
+from lab.history import FaultSpan, Final, History, Operation, Outcome
+from lab.records import (
+    FORMAT,
+    Armed,
+    Closed,
+    Completed,
+    Ended,
+    Healed,
+    Invoked,
+    Judged,
+    Phase,
+    Record,
+    Run,
+)
 from lab.verdict import Finding, Verdict
 
-FORMAT = 1
-"""Version of the format; a reader refuses a newer one."""
+__all__ = [
+    "FORMAT",
+    "Armed",
+    "Assembler",
+    "Closed",
+    "Completed",
+    "Ended",
+    "Healed",
+    "Invoked",
+    "Journal",
+    "JournalWriter",
+    "Judged",
+    "Phase",
+    "Record",
+    "Run",
+    "read_journal",
+    "stream_operations",
+]
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding a line of garbage can raise."""
-
-
-class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
-    """First line: what is going to happen. *started* is RFC 3339; *plan* as in faults.plan, resolved."""
-
-    scenario: str
-    cluster: str
-    seed: int
-    policy: str
-    started: str
-    plan: dict[str, Json]
-    versions: dict[str, str]
-    format: int = FORMAT
-
-
-class Invoked(msgspec.Struct, frozen=True, tag="invoke", tag_field="record"):
-    """An operation begins, *at* seconds after the start."""
-
-    index: int
-    process: int
-    kind: str
-    value: Json
-    at: float
-    unit: str | None = None
-
-
-class Completed(msgspec.Struct, frozen=True, tag="complete", tag_field="record"):
-    """An operation has ended."""
-
-    index: int
-    outcome: Outcome
-    at: float
-    result: Json = None
-    attempts: int = 0
-    errors: tuple[str, ...] = ()
-
-
-class Phase(msgspec.Struct, frozen=True, tag="phase", tag_field="record"):
-    """The run enters a phase: setting up, warming up, striking, recovering, checking."""
-
-    name: str
-    at: float
-
-
-class Armed(msgspec.Struct, frozen=True, tag="armed", tag_field="record"):
-    """A step of the plan takes effect."""
-
-    step: int
-    fault: str
-    at: float
-
-
-class Healed(msgspec.Struct, frozen=True, tag="healed", tag_field="record"):
-    """A step of the plan is over; its span carries the evidence."""
-
-    span: FaultSpan
-
-
-class Ended(msgspec.Struct, frozen=True, tag="final", tag_field="record"):
-    """The final observations."""
-
-    final: Final
-
-
-class Judged(msgspec.Struct, frozen=True, tag="finding", tag_field="record"):
-    """What a check found."""
-
-    finding: Finding
-
-
-class Closed(msgspec.Struct, frozen=True, tag="end", tag_field="record"):
-    """Last line: the verdict of the whole scenario, after *seconds*."""
-
-    verdict: Verdict
-    seconds: float
-
-
-Record: TypeAlias = Run | Invoked | Completed | Phase | Armed | Healed | Ended | Judged | Closed
 
 
 class JournalWriter:
@@ -170,14 +122,32 @@ def read_journal(path: Path) -> Journal:
     is a whole record; otherwise it was cut, and is left out.
     """
     assembler = Assembler()
+    deque(_assembled(assembler, path), maxlen=0)
+    return assembler.journal()
+
+
+def stream_operations(path: Path) -> Iterator[Operation]:
+    """Yield each operation of a journal when it ends, and then those that did not; only open ones are in memory.
+
+    Raises MalformedFile as `read_journal` does, when it gets there.
+    """
+    done: deque[Operation] = deque()
+    assembler = Assembler(done.append)
+    for _ in _assembled(assembler, path):
+        while done:
+            yield done.popleft()
+    yield from assembler.unfinished()
+
+
+def _assembled(assembler: Assembler, path: Path) -> Iterator[None]:
     for number, record in _records(path):
         try:
             assembler.take(record)
         except ValueError as error:
             raise MalformedFile(str(path), number, str(error)) from error
+        yield
     if assembler.run is None:
         raise MalformedFile(str(path), 1, "empty: a journal begins with the record of its run")
-    return assembler.journal(assembler.run)
 
 
 def _records(path: Path) -> Iterator[tuple[int, Record]]:
@@ -203,13 +173,17 @@ def _decode(decoder: msgspec.json.Decoder[Record], line: bytes, path: Path, numb
 
 
 class Assembler:
-    """Puts records together to a history; the live run and the reader of a file use the same one."""
+    """Puts records together to a history; the live run and the reader of a file use the same one.
 
-    def __init__(self) -> None:
+    Operations that ended go to *done* if it is given, and are kept for the history otherwise.
+    """
+
+    def __init__(self, done: Callable[[Operation], None] | None = None) -> None:
         self.run: Run | None = None
-        self._begun: set[int] = set()
+        self._begun = _Indexes()
         self._open: dict[int, Invoked] = {}
-        self._done: list[Operation] = []
+        self._kept: list[Operation] = []
+        self._done = done or self._kept.append
         self._spans: list[FaultSpan] = []
         self._findings: list[Finding] = []
         self._final: Final | None = None
@@ -249,9 +223,8 @@ class Assembler:
         self.run = run
 
     def _invoke(self, record: Invoked) -> None:
-        if record.index in self._begun:
+        if not self._begun.add(record.index):
             raise ValueError(f"operation {record.index} begins a second time")
-        self._begun.add(record.index)
         self._open[record.index] = record
 
     def _end(self, record: Ended) -> None:
@@ -265,21 +238,47 @@ class Assembler:
             raise ValueError(f"operation {record.index} ends without having begun")
         if record.at < invoked.at:
             raise ValueError(f"operation {record.index} ends before it began")
-        self._done.append(_operation(invoked, record))
+        self._done(_operation(invoked, record))
+
+    def unfinished(self) -> Iterator[Operation]:
+        """Yield the operations that have begun and not ended."""
+        return (_operation(invoked, None) for invoked in self._open.values())
 
     def history(self, *, complete: bool) -> History:
         """Return what happened so far; operations that have not ended are of unknown outcome."""
         steps = self.run.plan.get("steps") if self.run is not None else None
         planned = len(steps) if isinstance(steps, list) else 0
-        unfinished = [_operation(invoked, None) for invoked in self._open.values()]
-        operations = sorted([*self._done, *unfinished], key=lambda operation: operation.index)
+        operations = sorted([*self._kept, *self.unfinished()], key=lambda operation: operation.index)
         spans = sorted(self._spans, key=lambda span: span.step)
         return History(tuple(operations), tuple(spans), planned, self._final, complete)
 
-    def journal(self, run: Run) -> Journal:
-        """Return everything; a journal without its last line is incomplete."""
+    def journal(self) -> Journal:
+        """Return everything; a journal without its last line is incomplete. Raises ValueError without a run."""
+        if self.run is None:
+            raise ValueError("a journal begins with the record of its run")
         history = self.history(complete=self._verdict is not None)
-        return Journal(run, history, tuple(self._findings), self._verdict)
+        return Journal(self.run, history, tuple(self._findings), self._verdict)
+
+
+class _Indexes:
+    """The indexes seen so far; they come almost in order, so all below a first one need not be held one by one."""
+
+    def __init__(self) -> None:
+        self._first = 0
+        self._others: set[int] = set()
+
+    def add(self, index: int) -> bool:
+        """Add an index; return whether it is new."""
+        if index == self._first:
+            self._first += 1
+            while self._first in self._others:
+                self._others.remove(self._first)
+                self._first += 1
+            return True
+        if 0 <= index < self._first or index in self._others:
+            return False
+        self._others.add(index)
+        return True
 
 
 def _operation(invoked: Invoked, completed: Completed | None) -> Operation:

@@ -35,7 +35,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lab.history", "lab._processes", "lab._containers"),
     ("lab.verdict", "lab.state"),
     ("lab.checks", "lab.checks.*"),
-    ("lab.journal",),
+    ("lab.records", "lab.journal"),
+    ("lab.formats", "lab.formats.*"),
     ("lab.recorder", "lab.observer"),
     ("lab.db", "lab.db.*"),
     ("lab.retry", "lab.retry.*"),
@@ -69,6 +70,7 @@ LONG_FUNCTIONS: dict[str, tuple[int, str]] = {}
 PARALLEL = {
     ("lab.clusters", "lab.workloads"): "a workload runs on any cluster",
     ("lab.checks", "lab.journal"): "a check needs no file",
+    ("lab.checks", "lab.formats"): "a check needs no file",
     ("lab.retry", "lab.journal"): "a policy can be used without the lab",
     ("lab.retry", "lab.history"): "a policy can be used without the lab",
     ("lab.db", "lab.history"): "engines can be used without the lab",
