@@ -190,7 +190,7 @@ def test_a_state_folder_may_have_any_name(state: Path) -> None:
         (["run", "--seed", "many"], "'many' is not a valid integer"),
         (["run", "--seed", "-1"], "--seed"),
         (["rum"], "did you mean run?"),
-        (["run", ""], "unknown scenario ''"),
+        (["run", ""], "unknown scenario or study ''"),
         (["run", "--report", "", "steady"], "'--report': it is empty"),
         (["run", "--plan", "", "steady"], "'--plan': it is empty"),
         (["replay", ""], "it is empty"),
