@@ -8,7 +8,7 @@ from lab.clusters.postgres import PostgresServer
 from lab.db.target import Address, Target
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def target(postgres: PostgresServer) -> Target:
     """The shared server."""
     address = Address(postgres.host, postgres.port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,14 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from lab.clusters.base import Cluster
 from lab.db.engine import IsolationLevel
 from lab.db.target import Target
 from lab.interleave import Fate
 from lab.observer import Nobody
+from lab.report.terminal import study_tables
 from lab.studies.hermitage import Column, judge, measure, measure_level
 from lab.studies.levels import ALL, KNOWN, LEVELS, SKEWS, Known
+from lab.suite import Suite
 from lab.verdict import Verdict
 
 PATIENCE = 60.0
@@ -27,14 +31,23 @@ WIDTH = 80
 """Columns into which the table fits."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def serializable(target: Target) -> Column:
     return await measure_level(target, "SERIALIZABLE", Nobody())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def weak(target: Target) -> Column:
     return await measure_level(target, "READ COMMITTED", Nobody())
+
+
+def printed(suite: Suite) -> list[str]:
+    """Return the lines that a terminal shows of the studies of a suite."""
+    console = Console(file=io.StringIO(), width=WIDTH)
+    with console.capture() as capture:
+        for part in study_tables(suite):
+            console.print(part)
+    return capture.get().splitlines()
 
 
 @pytest.mark.parametrize(
@@ -104,19 +117,30 @@ async def test_the_study_measures_every_level_of_a_cluster(cluster: Cluster) -> 
     assert (result.name, result.verdict) == ("hermitage", Verdict.PASS)
     assert result.table.columns == ("case", *LEVELS)
     assert len(result.table.rows) == 15
-    widths = [max(map(len, cells)) for cells in zip(result.table.columns, *result.table.rows, strict=True)]
-    assert sum(widths) + len(widths) - 1 <= WIDTH
+    lines = printed(Suite("embedded", cluster.about, 7, (), studies=(result,)))
+    assert max(map(len, lines)) <= WIDTH
+    assert "G-single-write clean 40001 clean 40001 ANOMALY" in [" ".join(line.split()) for line in lines]
 
 
-def test_the_command_prints_the_matrix_or_all_of_it_as_json_and_keeps_it(root: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "lab.cli", "run", "hermitage", "--json", "--report", str(tmp_path / "report")]
+def test_a_command_runs_a_scenario_and_the_study_and_keeps_both_as_json(root: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "lab.cli",
+        "run",
+        "hermitage",
+        "steady",
+        "--json",
+        "--report",
+        str(tmp_path / "report"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, env={**os.environ})
 
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert json.loads((tmp_path / "report" / "results.json").read_text()) == answer
     assert "ANOMALY" in (tmp_path / "report" / "summary.svg").read_text()
-    assert answer["results"] == []
+    assert [result["scenario"] for result in answer["results"]] == ["steady"]
     study = answer["studies"][0]
     assert (study["study"], study["verdict"]) == ("hermitage", "pass")
     assert [level["level"] for level in study["data"]] == list(LEVELS)
