@@ -112,7 +112,7 @@ class Lane:
         return int(result.rowcount)
 
     async def _ended_by(self, error: Exception, step: Step) -> Fate:
-        # The server keeps the locks of a failed transaction until it is told to roll back.
+        # PostgreSQL has let its locks go by now; CockroachDB may keep them until it is told to roll back.
         with suppress(*TROUBLE):
             await self._session.rollback()
         if step.action is End.ABORT:

@@ -37,6 +37,36 @@ def order_of(outcome: Outcome) -> list[str]:
     return [str(seen.step) for seen in sorted(back, key=lambda seen: seen.done or 0)]
 
 
+HELD = 4242
+"""A write of this value meets the trigger of `trigger`, once it has its row."""
+
+
+@asynccontextmanager
+async def trigger(target: Target, act: str) -> AsyncIterator[AsyncConnection]:
+    """Have the server *act* for each row that is to hold HELD; yields a session of our own."""
+    body = f"BEGIN PERFORM {act}; RETURN NEW; END"
+    engine = application_engine(target, application_name="holder", isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            function = f"CREATE OR REPLACE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
+            event = f"BEFORE UPDATE ON test FOR EACH ROW WHEN (NEW.value = {HELD})"
+            await connection.execute(text(function))
+            await connection.execute(text(f"CREATE TRIGGER act {event} EXECUTE FUNCTION act()"))
+            yield connection
+            await connection.execute(text("DROP FUNCTION act CASCADE"))
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def held(target: Target) -> AsyncIterator[AsyncConnection]:
+    """Have writes of HELD wait for us, who are no transaction of the schedule."""
+    async with trigger(target, f"pg_advisory_xact_lock({HELD})") as connection:
+        await connection.execute(select(func.pg_advisory_lock(HELD)))
+        yield connection
+        await connection.execute(select(func.pg_advisory_unlock(HELD)))
+
+
 async def test_the_steps_run_in_their_order_and_are_told_what_the_database_answered(committed_reads: Executor) -> None:
     outcome = await committed_reads.run(
         parse_schedule("T1: r*; T2: i3=30, w1+=5; T1: r1; T2: d[value=20], c; T1: r*, p3, a")
@@ -67,6 +97,15 @@ async def test_a_step_that_waits_for_a_lock_is_seen_to_and_the_rest_of_its_trans
     assert {str(seen.step): seen.blocked for seen in outcome.seen if seen.blocked} == {"T2: w1=12": Blocked.LOCK}
     assert order_of(outcome) == ["T1: w1=11", "T3: r2", "T2: w1=12", "T2: w2=22"]
     assert outcome.final == ((1, 12), (2, 22))
+
+
+async def test_a_step_that_was_let_go_comes_back_before_the_next_one_begins(
+    target: Target, committed_reads: Executor
+) -> None:
+    async with trigger(target, "pg_sleep(0.1)"):
+        outcome = await committed_reads.run(parse_schedule(f"T1: w1=11; T2: w1={HELD}; T1: c; T3: i3=30, c; T2: c"))
+
+    assert order_of(outcome) == ["T1: w1=11", f"T2: w1={HELD}", "T3: i3=30"]
 
 
 async def test_an_abort_lets_go_of_who_waits(committed_reads: Executor) -> None:
@@ -121,34 +160,6 @@ async def test_a_server_that_cannot_name_locks_blocks_by_its_silence(target: Tar
     assert {str(seen.step): seen.blocked for seen in outcome.seen if seen.blocked} == {"T2: w1=12": Blocked.SILENCE}
     assert order_of(outcome) == ["T1: w1=11", "T1: w2=21", "T2: w1=12", "T2: w2=22"]
     assert outcome.final == ((1, 12), (2, 22))
-
-
-HELD = 4242
-"""A write of this value waits for as long as `held` lasts."""
-
-HOLD = f"""
-CREATE OR REPLACE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
-$$BEGIN PERFORM pg_advisory_xact_lock({HELD}); RETURN NEW; END$$;
-"""
-
-
-@asynccontextmanager
-async def held(target: Target) -> AsyncIterator[AsyncConnection]:
-    """Have writes of HELD wait for us, who are no transaction of the schedule."""
-    engine = application_engine(target, application_name="holder", isolation_level="AUTOCOMMIT")
-    try:
-        async with engine.connect() as connection:
-            await connection.execute(text(HOLD))
-            await connection.execute(
-                text(f"CREATE TRIGGER hold BEFORE UPDATE ON test FOR EACH ROW WHEN (NEW.value = {HELD})"
-                " EXECUTE FUNCTION hold()")
-            )  # fmt: skip
-            await connection.execute(select(func.pg_advisory_lock(HELD)))
-            yield connection
-            await connection.execute(select(func.pg_advisory_unlock(HELD)))
-            await connection.execute(text("DROP FUNCTION hold CASCADE"))
-    finally:
-        await engine.dispose()
 
 
 async def test_what_waits_for_somebody_else_is_no_lock_of_ours_and_is_cut_in_the_end(target: Target) -> None:
