@@ -44,6 +44,7 @@ from lab.report.figures import recheck_to_json
 from lab.report.terminal import recheck_lines
 from lab.scenarios import SCENARIOS
 from lab.state import survey
+from lab.studies import STUDIES
 from lab.verdict import merge
 
 
@@ -147,13 +148,17 @@ def status(as_json: bool) -> int:
 @cli.command(name="list")
 @json_option
 def list_command(as_json: bool) -> int:
-    """List scenarios and clusters."""
+    """List scenarios, studies and clusters."""
     if as_json:
         print_json(
             {
                 "scenarios": [
                     {"name": s.name, "title": s.title, "needs": sorted(s.needs), "checks": [c.says for c in s.expect]}
                     for s in SCENARIOS.values()
+                ],
+                "studies": [
+                    {"name": s.name, "title": s.title, "needs": sorted(s.needs), "checks": list(s.says)}
+                    for s in STUDIES.values()
                 ],
                 "clusters": sorted(CLUSTERS),
             }
@@ -165,6 +170,9 @@ def list_command(as_json: bool) -> int:
     for scenario in SCENARIOS.values():
         table.add_row(scenario.name, scenario.title, ", ".join(sorted(scenario.needs)) or "-")
     out.print(table)
+    out.print("\n[bold]studies[/bold], by name only")
+    for study in STUDIES.values():
+        out.print(f"{study.name}  {study.title}")
     out.print(f"\n[bold]clusters[/bold]: {', '.join(sorted(CLUSTERS))}")
     return 0
 

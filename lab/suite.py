@@ -11,12 +11,13 @@ from typing import Protocol
 from faults.plan import EVERY_NODE, LEASEHOLDER, ONE_NODE, SERVER, Plan
 from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice, make_cluster
-from lab.clusters.base import Cluster, lacking, missing_of
+from lab.clusters.base import Cluster, lacking, missing_of, require
 from lab.errors import EnvironmentProblem
 from lab.observer import Nobody, Observer
 from lab.runner import Result, run_scenario
 from lab.scenario import Scenario
 from lab.state import RunFolder, sweep
+from lab.studies.base import Study, StudyResult
 from lab.verdict import Verdict, merge
 
 STOP = 15.0
@@ -24,12 +25,18 @@ STOP = 15.0
 
 
 class SuiteObserver(Observer, Protocol):
-    """Told of scenarios as well as of what happens within."""
+    """Told of scenarios and studies as well as of what happens within."""
 
     def scenario_begins(self, scenario: Scenario) -> None:
         """Hear which scenario runs now."""
 
     def scenario_ends(self, result: Result) -> None:
+        """Hear how it ended."""
+
+    def study_begins(self, study: Study) -> None:
+        """Hear which study runs now."""
+
+    def study_ends(self, result: StudyResult) -> None:
         """Hear how it ended."""
 
 
@@ -40,6 +47,12 @@ class NobodyAtAll(Nobody):
         """Ignore it."""
 
     def scenario_ends(self, result: Result) -> None:
+        """Ignore it."""
+
+    def study_begins(self, study: Study) -> None:
+        """Ignore it."""
+
+    def study_ends(self, result: StudyResult) -> None:
         """Ignore it."""
 
 
@@ -55,11 +68,17 @@ class Suite:
     seed: int
     results: tuple[Result, ...]
     refused: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    studies: tuple[StudyResult, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of all."""
-        return merge(result.verdict for result in self.results)
+        return merge(self.verdicts)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts of all scenarios, then of all studies."""
+        return (*(result.verdict for result in self.results), *(study.verdict for study in self.studies))
 
 
 async def run_suite(
@@ -71,8 +90,11 @@ async def run_suite(
     plan: Plan | None = None,
     observer: SuiteObserver | None = None,
     skip_unable: bool = False,
+    studies: Sequence[Study] = (),
 ) -> Suite:
-    """Start a cluster, run the scenarios on it, and end it; journals go to *report*, or are thrown away.
+    """Start a cluster, run the scenarios on it, then the studies, and end it.
+
+    Journals go to *report*, or are thrown away.
 
     What a killed earlier run has left is removed first. Raises UsageError for an unknown cluster, NotCapable if a
     scenario needs what the cluster lacks (*skip_unable*: it is left out and told as refused), EnvironmentProblem if
@@ -85,6 +107,8 @@ async def run_suite(
         run, made = open_cluster(cluster, seed)
         stack.callback(run.remove, STOP)
         able(made, scenarios, skip_unable=skip_unable)
+        for study in studies:
+            require(made, study.needs, f"study '{study.name}'")
         stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
         listener.phase("starting the cluster")
         await made.start(made.starts_within)
@@ -98,7 +122,19 @@ async def run_suite(
             result = await run_scenario(scenario, made, seed=seed, journal=journal, plan=plan, observer=listener)
             listener.scenario_ends(result)
             results.append(result)
-        return Suite(made.name, made.about, seed, tuple(results), refused)
+        measured = await _run_studies(studies, made, seed, listener)
+        return Suite(made.name, made.about, seed, tuple(results), refused, measured)
+
+
+async def _run_studies(
+    studies: Sequence[Study], cluster: Cluster, seed: int, observer: SuiteObserver
+) -> tuple[StudyResult, ...]:
+    measured = []
+    for study in studies:
+        observer.study_begins(study)
+        measured.append(await study.run(cluster, seed, observer))
+        observer.study_ends(measured[-1])
+    return tuple(measured)
 
 
 def able(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -23,11 +24,13 @@ from lab.console import (
     print_json,
     seed_option,
 )
-from lab.errors import MalformedFile
+from lab.errors import MalformedFile, UsageError, unknown_name
 from lab.report.figures import suite_to_json
 from lab.report.files import write_report
-from lab.report.terminal import Display, last_line, refused_lines, summary_table
-from lab.scenarios import choose
+from lab.report.terminal import Display, last_line, refused_lines, study_tables, summary_table
+from lab.scenario import Scenario
+from lab.scenarios import SCENARIOS, choose
+from lab.studies import STUDIES, Study
 from lab.suite import run_suite
 
 
@@ -50,11 +53,13 @@ def run(
     report: Path | None,
     plan_file: Path | None,
 ) -> int:
-    """Run SCENARIOS (all of them by default) and judge what happened."""
-    chosen = choose(scenarios)
+    """Run SCENARIOS and studies (all scenarios by default) and judge what happened."""
+    chosen, studies = choose_both(scenarios)
+    if plan_file and not chosen:
+        raise UsageError("--plan is for scenarios; name one")
     plan = read_plan(plan_file) if plan_file else None
     seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
-    with Display(err, len(chosen)) as display:
+    with Display(err, len(chosen) + len(studies)) as display:
         suite = finish(
             run_suite(
                 chosen,
@@ -64,19 +69,34 @@ def run(
                 plan=plan,
                 observer=display,
                 skip_unable=not scenarios,
+                studies=studies,
             )
         )
     if report is not None:
-        write_report(suite, report, {scenario.name: scenario.title for scenario in chosen})
+        titles = {scenario.name: scenario.title for scenario in chosen}
+        write_report(suite, report, titles | {study.name: study.title for study in studies})
     if as_json:
         print_json(suite_to_json(suite))
     else:
         out.print()
-        out.print(summary_table(suite))
+        if chosen:
+            out.print(summary_table(suite))
+        for line in study_tables(suite):
+            out.print(line)
         for line in refused_lines(suite):
             out.print(line)
         out.print(last_line(suite))
     return EXIT[suite.verdict]
+
+
+def choose_both(names: Sequence[str]) -> tuple[list[Scenario], list[Study]]:
+    """Return the scenarios and the studies of these names, or all scenarios; raise UsageError for an unknown name."""
+    for name in names:
+        if name not in SCENARIOS and name not in STUDIES:
+            raise unknown_name("scenario or study", name, [*SCENARIOS, *STUDIES])
+    scenarios = [name for name in names if name in SCENARIOS]
+    studies = [STUDIES[name] for name in names if name in STUDIES]
+    return choose(scenarios) if scenarios or not studies else [], studies
 
 
 def read_plan(path: Path) -> Plan:

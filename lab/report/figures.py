@@ -10,6 +10,7 @@ from lab.checks.service import recovery_seconds
 from lab.history import Json, Outcome, percentile
 from lab.replay import Recheck
 from lab.runner import Result
+from lab.studies.base import StudyResult
 from lab.suite import Suite
 
 
@@ -60,9 +61,10 @@ def suite_to_json(suite: Suite) -> dict[str, Json]:
             "cluster": suite.cluster,
             "about": suite.about,
             "verdict": suite.verdict.value,
-            "seconds": round(sum(result.seconds for result in suite.results), 3),
+            "seconds": round(sum(r.seconds for r in suite.results) + sum(s.seconds for s in suite.studies), 3),
         },
         "results": [result_to_json(result) for result in suite.results],
+        "studies": [study_to_json(result) for result in suite.studies],
         "refused": [{"scenario": name, "lacks": list(lacks)} for name, lacks in suite.refused],
     }
 
@@ -85,6 +87,19 @@ def result_to_json(result: Result) -> dict[str, Json]:
         "seconds": round(result.seconds, 3),
     }
     return json
+
+
+def study_to_json(result: StudyResult) -> dict[str, Json]:
+    """Return what a study showed as JSON data; *data* is all that it measured, in its own shape."""
+    return {
+        "study": result.name,
+        "verdict": result.verdict.value,
+        "checks": [msgspec.to_builtins(finding) for finding in result.findings],
+        "table": {"columns": list(result.table.columns), "rows": [list(row) for row in result.table.rows]},
+        "notes": list(result.table.notes),
+        "data": result.data,
+        "seconds": round(result.seconds, 3),
+    }
 
 
 def recheck_to_json(judged: Recheck) -> dict[str, Json]:

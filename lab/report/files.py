@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lab.errors import EnvironmentProblem
 from lab.report.figures import suite_to_json
-from lab.report.terminal import last_line, refused_lines, summary_table, verdict_line
+from lab.report.terminal import last_line, refused_lines, study_tables, summary_table, verdict_line
 from lab.suite import Suite
 
 WIDTH = 128
@@ -36,8 +36,13 @@ def picture(suite: Suite, titles: dict[str, str]) -> str:
         console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True)
         for result in suite.results:
             console.print(verdict_line(result, titles.get(result.scenario, "")), highlight=False)
+        for study in suite.studies:
+            console.print(verdict_line(study, titles.get(study.name, "")), highlight=False)
         console.print()
-        console.print(summary_table(suite))
+        if suite.results or not suite.studies:
+            console.print(summary_table(suite))
+        for part in study_tables(suite):
+            console.print(part)
         for line in refused_lines(suite):
             console.print(line)
         console.print(last_line(suite))

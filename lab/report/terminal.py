@@ -16,11 +16,13 @@ from lab.replay import Recheck
 from lab.report.figures import figures
 from lab.runner import Result
 from lab.scenario import Scenario
+from lab.studies.base import Study, StudyResult
 from lab.suite import Suite
 from lab.verdict import Verdict
 
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow"}
 MARKS = {Verdict.PASS: "✔", Verdict.FAIL: "✘", Verdict.INCONCLUSIVE: "?"}
+_SIGNS = {"clean": "green", "ANOMALY": "bold", "unclear": "yellow"}
 
 
 class Display:
@@ -33,7 +35,7 @@ class Display:
         self._console = console
         self._total = total
         self._number = 0
-        self._scenario: Scenario | None = None
+        self._scenario: Scenario | Study | None = None
         self._phase = "starting"
         self._armed: list[str] = []
         self._fired = 0
@@ -87,12 +89,12 @@ class Display:
             self._armed.remove(span.fault)
         self._fired += span.fired
 
-    def scenario_begins(self, scenario: Scenario) -> None:
+    def scenario_begins(self, scenario: Scenario | Study) -> None:
         """Turn to the next scenario."""
         self._scenario, self._number = scenario, self._number + 1
         self._armed, self._fired, self._operations, self._since = [], 0, 0, time.monotonic()
 
-    def scenario_ends(self, result: Result) -> None:
+    def scenario_ends(self, result: Result | StudyResult) -> None:
         """Print how it ended."""
         title = self._scenario.title if self._scenario else ""
         self._console.print(verdict_line(result, title), highlight=False, no_wrap=True, overflow="ellipsis")
@@ -100,15 +102,24 @@ class Display:
             self._console.print(line, highlight=False)
         self._scenario, self._phase = None, "between scenarios"
 
+    def study_begins(self, study: Study) -> None:
+        """Turn to the next study."""
+        self.scenario_begins(study)
 
-def verdict_line(result: Result, title: str) -> Text:
+    def study_ends(self, result: StudyResult) -> None:
+        """Print how it ended."""
+        self.scenario_ends(result)
+
+
+def verdict_line(result: Result | StudyResult, title: str) -> Text:
     """Return one line about a result."""
     style = STYLES[result.verdict]
     mark = (f"{MARKS[result.verdict]} {result.verdict.value:<12}", style)
-    return Text.assemble(mark, f" {result.scenario:<17} {result.seconds:5.1f} s  ", (title, "dim"))
+    name = result.scenario if isinstance(result, Result) else result.name
+    return Text.assemble(mark, f" {name:<17} {result.seconds:5.1f} s  ", (title, "dim"))
 
 
-def complaints(result: Result) -> list[Text]:
+def complaints(result: Result | StudyResult) -> list[Text]:
     """Return a line for each check that did not pass."""
     return [
         Text.assemble("    ", (f"{finding.check}: {finding.why}", STYLES[finding.verdict]))
@@ -179,8 +190,46 @@ def refused_lines(suite: Suite) -> list[Text]:
     return [Text(told, style="dim")]
 
 
+def study_tables(suite: Suite) -> list[RenderableType]:
+    """Return what each study has measured: its table, which fits into 80 columns, and the sentences below it."""
+    parts: list[RenderableType] = []
+    for result in suite.studies:
+        parts += [_study_table(suite, result), *_notes(result)]
+    return parts
+
+
+def _study_table(suite: Suite, result: StudyResult) -> Table:
+    table = Table(
+        title=f"{result.name} · {suite.about}",
+        title_style="dim",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in result.table.columns:
+        table.add_column(heading, no_wrap=True)
+    for row in result.table.rows:
+        table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+    return table
+
+
+def _style(cell: str) -> str:
+    return next((style for sign, style in _SIGNS.items() if cell.startswith(sign)), "")
+
+
+def _notes(result: StudyResult) -> list[Text]:
+    found = [
+        Text(f"{MARKS[finding.verdict]} {finding.check}: {finding.why}", style=STYLES[finding.verdict])
+        for finding in result.findings
+    ]
+    return [*(Text(note, style="dim") for note in result.table.notes), *found]
+
+
 def last_line(suite: Suite) -> Text:
     """Return the sentence that ends a run."""
-    counts = {verdict: sum(result.verdict is verdict for result in suite.results) for verdict in Verdict}
-    said = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items())
-    return Text(f"{len(suite.results)} scenarios: {said}", style=STYLES[suite.verdict])
+    said = ", ".join(f"{suite.verdicts.count(verdict)} {verdict.value}" for verdict in Verdict)
+    what = [f"{len(suite.results)} scenarios"] if suite.results or not suite.studies else []
+    what += [f"{len(suite.studies)} studies"] if suite.studies else []
+    return Text(f"{', '.join(what)}: {said}", style=STYLES[suite.verdict])

@@ -190,7 +190,9 @@ def test_a_state_folder_may_have_any_name(state: Path) -> None:
         (["run", "--seed", "many"], "'many' is not a valid integer"),
         (["run", "--seed", "-1"], "--seed"),
         (["rum"], "did you mean run?"),
-        (["run", ""], "unknown scenario ''"),
+        (["run", "hermitag"], "did you mean hermitage?"),
+        (["run", "hermitage", "--plan", "/nowhere/plan.json"], "--plan is for scenarios"),
+        (["run", ""], "unknown scenario or study ''"),
         (["run", "--report", "", "steady"], "'--report': it is empty"),
         (["run", "--plan", "", "steady"], "'--plan': it is empty"),
         (["replay", ""], "it is empty"),
@@ -465,7 +467,10 @@ def test_the_list_names_every_scenario_and_cluster(state: Path) -> None:
         scenario["name"] for scenario in listed["scenarios"]
     }
     assert listed["clusters"] == ["compose", "embedded", "external", "local"]
-    assert "hot-rows" in lab(state, "list").stdout
+    assert [study["name"] for study in listed["studies"]] == ["hermitage"]
+    table = lab(state, "list").stdout
+    assert "hot-rows" in table
+    assert "hermitage" in table
 
 
 def test_the_proxy_alone_is_a_drop_in(state: Path) -> None:

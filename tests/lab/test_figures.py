@@ -112,7 +112,7 @@ def test_a_suite_in_json_tells_its_seed_its_cluster_and_the_worst_verdict(verdic
     results = tuple(result(correct(1), verdict) for verdict in verdicts)
     refused = (("node-killed", ("node kill",)),)
     json: Any = suite_to_json(Suite("embedded", "PostgreSQL 18", 7, results, refused))
-    assert set(json) == {"run", "results", "refused"}
+    assert set(json) == {"run", "results", "studies", "refused"}
     assert json["refused"] == [{"scenario": "node-killed", "lacks": ["node kill"]}]
     assert (json["run"]["seed"], json["run"]["cluster"], json["run"]["verdict"]) == (7, "embedded", worst)
     assert [one["verdict"] for one in json["results"]] == [verdict.value for verdict in verdicts]
