@@ -1,0 +1,205 @@
+"""The search for a legal order of a register's transitions.
+
+Wing and Gong, "Testing and Verifying Concurrent Objects" (1993), with Lowe's cache of configurations, "Testing for
+linearizability" (2017). A configuration is what is linearized and the state after it. These reductions lose no answer,
+for whatever completes a configuration can be rearranged to do the same:
+
+- A pending read of the present state comes next: it changes nothing.
+- Of pending changes with the same effect, the one that has to be done first goes first; an unknown one goes last.
+- An unknown change is used only if something pending needs its state, else it could be left out or come later.
+- A write whose value nobody needs any more is *blind*: it waits until it is due, or hides just before another write.
+- A configuration that used up more unknown changes than another, and is otherwise the same, can do no more than that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from lab.checks._register import ANY
+from lab.checks._timeline import Pool, Timeline
+
+
+class Move(NamedTuple):
+    """A next change: the mask and state after it, the counters of the pools, and the index of its operation."""
+
+    mask: int
+    state: int
+    used: int
+    index: int
+
+
+class Configuration(NamedTuple):
+    """What is linearized: all before *front*, the pending ones in *mask*, *used* of the pools; *setter* made *state*."""
+
+    front: int
+    mask: int
+    state: int
+    used: int
+    setter: int | None
+
+
+@dataclass(slots=True)
+class Explored:
+    """How a search ended: *found* is None if the effort ran out. *steps* were spent of it.
+
+    *moves* lead to a legal order; *deepest* are the configurations that got furthest, none of which goes on.
+    """
+
+    found: bool | None
+    steps: int
+    moves: list[Move] = field(default_factory=list)
+    deepest: list[Configuration] = field(default_factory=list)
+
+
+class _Seen:
+    """Configurations that were tried: a lesser one is one that used no fewer of the pools."""
+
+    def __init__(self, timeline: Timeline, states: int) -> None:
+        self._slots, self._states, self._guards = timeline.slots, states, timeline.guards
+        self._tried: set[int] = set()
+        self._least: dict[int, list[int]] = {}
+
+    def compare(self, front: int, mask: int, state: int, used: int) -> int:
+        """Return how many comparisons it took to find that it is new and to note it; 0 if it or a better one was tried."""
+        key = ((front * self._states + state) << self._slots) | mask
+        if not self._guards:
+            if key in self._tried:
+                return 0
+            self._tried.add(key)
+            return 1
+        others = self._least.setdefault(key, [])
+        guards = self._guards
+        room = used | guards
+        for other in others:
+            if (room - other) & guards == guards:
+                return 0
+        others.append(used)
+        return len(others)
+
+
+def explore(timeline: Timeline, initial: int, states: int, effort: int) -> Explored:
+    """Search depth first for a legal order from the state *initial*, of *states* states, in at most *effort* steps.
+
+    A step is a configuration that is tried, or a comparison with a cached one; so effort bounds the cache as well.
+    """
+    seen, last = _Seen(timeline, states), len(timeline.required)
+    reached = _settle(timeline, 0, 0, initial)
+    here = Configuration(*reached, initial, 0, None)
+    path: list[tuple[Configuration, list[Move]]] = []
+    moves: list[Move] = []
+    steps, deepest = 0, [here]
+    while here.front < last:
+        cost = seen.compare(here.front, here.mask, here.state, here.used)
+        if cost:
+            steps += cost
+            if steps > effort:
+                return Explored(None, effort)
+            if here.front > deepest[0].front:
+                deepest = []
+            if not deepest or here.front == deepest[0].front:
+                deepest.append(here)
+            path.append((here, _moves(timeline, here)))
+        elif moves:
+            moves.pop()
+        while path and not path[-1][1]:
+            path.pop()
+            if moves:
+                moves.pop()
+        if not path:
+            return Explored(False, steps, deepest=deepest)
+        before, left = path[-1]
+        move = left.pop()
+        moves.append(move)
+        front, mask = _settle(timeline, before.front, move.mask, move.state)
+        here = Configuration(front, mask, move.state, move.used, move.index)
+    return Explored(True, steps, moves)
+
+
+def _settle(timeline: Timeline, front: int, mask: int, state: int) -> tuple[int, int]:
+    """Linearize the pending reads of *state*, and move the front on past all that is linearized."""
+    bits, reads, last = timeline.bits, timeline.reads, len(timeline.bits)
+    while front < last:
+        mask |= reads[front].get(state, 0)
+        bit = bits[front]
+        if not mask & bit:
+            break
+        mask ^= bit
+        front += 1
+    return front, mask
+
+
+def _moves(timeline: Timeline, here: Configuration) -> list[Move]:
+    """Return the changes that may come next, the most promising last."""
+    front, mask, state, used, _ = here
+    hiding, due = mask | timeline.blind[front], timeline.bits[front]
+    tried: set[int] = set()
+    moves: list[Move] = []
+    for bit, need, new, effect, index, blind in timeline.changes[front]:
+        if mask & bit or (need != ANY and need != state) or (blind and bit != due) or effect in tried:
+            continue
+        tried.add(effect)
+        moves.append(Move((hiding if need == ANY else mask) | bit, new, used, index))
+    pools = timeline.pools[front]
+    if pools:
+        wanted = _wanted(timeline, here)
+        for pool in pools:
+            if pool.new in wanted and pool.effect not in tried and usable(pool, state, used):
+                taken = pool.indexes[(used >> pool.shift) & pool.most]
+                moves.append(Move(hiding if pool.need == ANY else mask, pool.new, used + pool.unit, taken))
+    moves.reverse()
+    return moves
+
+
+def usable(pool: Pool, state: int, used: int) -> bool:
+    """Whether one of the pool is left that can take effect on *state*, and changes it."""
+    return (
+        (pool.need == ANY or pool.need == state) and pool.new != state and (used >> pool.shift) & pool.most < pool.there
+    )
+
+
+def _wanted(timeline: Timeline, here: Configuration) -> set[int]:
+    """Return the states that something pending needs, if only to make another one that is needed."""
+    front, mask = here.front, here.mask
+    wanted = {need for need, bits in timeline.reads[front].items() if bits & ~mask}
+    wanted.update(change.need for change in timeline.changes[front] if not mask & change.bit)
+    swaps = [pool for pool in timeline.pools[front] if pool.need != ANY]
+    grown = len(swaps) > 0
+    while grown:
+        more = {pool.need for pool in swaps if pool.new in wanted} - wanted
+        wanted |= more
+        grown = len(more) > 0
+    wanted.discard(ANY)
+    return wanted
+
+
+def order(timeline: Timeline, initial: int, moves: list[Move]) -> list[int]:
+    """Return the operations in the legal order that *moves* lead to; unknown ones that take no effect are left out."""
+    names: dict[int, int] = dict(timeline.admitted[0]) if timeline.admitted else {}
+    done: list[int] = []
+    front, mask, state = 0, 0, initial
+    for move in [None, *moves]:
+        if move is not None:
+            hidden = move.mask & ~mask
+            done += [names[bit] for bit in _bits(hidden) if names[bit] != move.index]
+            done.append(move.index)
+            mask, state = move.mask, move.state
+        while front < len(timeline.bits):
+            fresh = timeline.reads[front].get(state, 0) & ~mask
+            done += [names[bit] for bit in _bits(fresh)]
+            mask |= fresh
+            if not mask & timeline.bits[front]:
+                break
+            mask ^= timeline.bits[front]
+            front += 1
+            if front < len(timeline.bits):
+                names.update(timeline.admitted[front])
+    return done
+
+
+def _bits(mask: int) -> list[int]:
+    found = []
+    while mask:
+        found.append(mask & -mask)
+        mask &= mask - 1
+    return found
