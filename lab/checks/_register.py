@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import msgspec
@@ -18,13 +18,13 @@ Key: TypeAlias = int | str | bytes | None
 """Something hashable that two values share if and only if they are the same JSON."""
 
 
-class NotARegister(ValueError):  # noqa: N818 - named by what it is
+class NotARegister(ValueError):
     """An operation that no register has; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What one operation does to the state: *need* is the code of the state that it must find, *new* of the one it leaves.
+    """What one operation does: *need* is the code of the state that it must find, *new* of the one that it leaves.
 
     It takes effect between *invoked* and *completed*; one that is not *required* may also never take effect.
     """
@@ -35,6 +35,11 @@ class Transition:
     invoked: float
     completed: float
     required: bool
+
+
+def optional(transition: Transition) -> Transition:
+    """Return the transition as one that may also never take effect."""
+    return replace(transition, completed=math.inf, required=False)
 
 
 class Codes:

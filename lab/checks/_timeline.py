@@ -26,7 +26,7 @@ class Change(NamedTuple):
     need: int
     new: int
     effect: int
-    index: int
+    operation: int
     blind: bool
 
 
@@ -48,14 +48,18 @@ class Pool(NamedTuple):
 
 @dataclass(slots=True)
 class Timeline:
-    """For each front: its *bits*, the pending *reads* by state, *changes*, *blind* ones and the *pools* that may be used.
+    """For each front: its *bits*, the pending *reads* by state, *changes*, *blind* ones, and the *pools* to be used.
 
-    *admitted* are the bits and indexes of what becomes pending at a front. *guards* has the bit above each pool's field.
+    *admitted* are the bits and indexes of what becomes pending at a front; *guards* are the bits above pools' fields.
+    *wanted_from* and *made_from* say when the last required transition that needs a state, and the last of all that
+    make it, were invoked.
     """
 
     required: list[Transition]
     optional: list[Transition]
     idle: list[Transition]
+    wanted_from: dict[int, float] = field(default_factory=dict)
+    made_from: dict[int, float] = field(default_factory=dict)
     guards: int = 0
     slots: int = 0
     bits: list[int] = field(default_factory=list)
@@ -74,6 +78,7 @@ def lay_out(found: Iterable[Transition]) -> Timeline:
     last = _last_needs(required, optional)
     useful = [t for t in optional if last[t.new] >= t.invoked]
     timeline = Timeline(required, useful, [t for t in optional if last[t.new] < t.invoked])
+    _note_last_invocations(timeline)
     effects: dict[tuple[int, int], int] = {}
     _admit(timeline, last, effects)
     _pool(timeline, effects)
@@ -94,6 +99,17 @@ def _last_needs(required: list[Transition], optional: list[Transition]) -> defau
             if last[swap.new] >= swap.invoked and last[swap.need] < last[swap.new]:
                 last[swap.need], grown = last[swap.new], True
     return last
+
+
+def _note_last_invocations(timeline: Timeline) -> None:
+    for transition in timeline.required:
+        if transition.need != ANY:
+            known = timeline.wanted_from.get(transition.need, -math.inf)
+            timeline.wanted_from[transition.need] = max(known, transition.invoked)
+    for transition in (*timeline.required, *timeline.optional):
+        if transition.new != ANY:
+            known = timeline.made_from.get(transition.new, -math.inf)
+            timeline.made_from[transition.new] = max(known, transition.invoked)
 
 
 def _admit(timeline: Timeline, last: defaultdict[int, float], effects: dict[tuple[int, int], int]) -> None:

@@ -8,12 +8,15 @@ for whatever completes a configuration can be rearranged to do the same:
 - Of pending changes with the same effect, the one that has to be done first goes first; an unknown one goes last.
 - An unknown change is used only if something pending needs its state, else it could be left out or come later.
 - A write whose value nobody needs any more is *blind*: it waits until it is due, or hides just before another write.
+- A state that nothing can make again is not left while something still has to find it.
 - A configuration that used up more unknown changes than another, and is otherwise the same, can do no more than that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from lab.checks._register import ANY
@@ -21,16 +24,16 @@ from lab.checks._timeline import Pool, Timeline
 
 
 class Move(NamedTuple):
-    """A next change: the mask and state after it, the counters of the pools, and the index of its operation."""
+    """A next change: the mask and state after it, the counters of the pools, and its operation's index."""
 
     mask: int
     state: int
     used: int
-    index: int
+    operation: int
 
 
 class Configuration(NamedTuple):
-    """What is linearized: all before *front*, the pending ones in *mask*, *used* of the pools; *setter* made *state*."""
+    """What is linearized: all before *front*, pending ones in *mask*, *used* of the pools; *setter* made *state*."""
 
     front: int
     mask: int
@@ -43,13 +46,18 @@ class Configuration(NamedTuple):
 class Explored:
     """How a search ended: *found* is None if the effort ran out. *steps* were spent of it.
 
-    *moves* lead to a legal order; *deepest* are the configurations that got furthest, none of which goes on.
+    *moves* lead to a legal order; *deepest* are the configurations that got furthest, if none of them goes on.
     """
 
     found: bool | None
     steps: int
-    moves: list[Move] = field(default_factory=list)
-    deepest: list[Configuration] = field(default_factory=list)
+    moves: Sequence[Move] = ()
+    deepest: Sequence[Configuration] = ()
+
+    @property
+    def furthest(self) -> int:
+        """How many returns surely have a legal order."""
+        return self.deepest[0].front
 
 
 class _Seen:
@@ -60,8 +68,9 @@ class _Seen:
         self._tried: set[int] = set()
         self._least: dict[int, list[int]] = {}
 
-    def compare(self, front: int, mask: int, state: int, used: int) -> int:
-        """Return how many comparisons it took to find that it is new and to note it; 0 if it or a better one was tried."""
+    def note(self, here: Configuration) -> int:
+        """Note it, and return how many comparisons showed that it is new; 0 if it or a better one was tried."""
+        front, mask, state, used, _ = here
         key = ((front * self._states + state) << self._slots) | mask
         if not self._guards:
             if key in self._tried:
@@ -78,42 +87,58 @@ class _Seen:
         return len(others)
 
 
+class _Walk:
+    """Where the search is: the configurations on its way, the moves left in each, and those *taken* between them."""
+
+    def __init__(self) -> None:
+        self._way: list[tuple[Configuration, list[Move]]] = []
+        self.taken: list[Move] = []
+
+    def enter(self, here: Configuration, moves: list[Move]) -> None:
+        self._way.append((here, moves))
+
+    def step(self, *, fresh: bool) -> tuple[Configuration, Move] | None:
+        """Take the next move, of an earlier configuration if the last has none or the one reached was not *fresh*."""
+        way, taken = self._way, self.taken
+        if not fresh:
+            taken.pop()
+        while way and not way[-1][1]:
+            way.pop()
+            if taken:
+                taken.pop()
+        if not way:
+            return None
+        before, moves = way[-1]
+        taken.append(moves.pop())
+        return before, taken[-1]
+
+
 def explore(timeline: Timeline, initial: int, states: int, effort: int) -> Explored:
     """Search depth first for a legal order from the state *initial*, of *states* states, in at most *effort* steps.
 
     A step is a configuration that is tried, or a comparison with a cached one; so effort bounds the cache as well.
     """
     seen, last = _Seen(timeline, states), len(timeline.required)
-    reached = _settle(timeline, 0, 0, initial)
-    here = Configuration(*reached, initial, 0, None)
-    path: list[tuple[Configuration, list[Move]]] = []
-    moves: list[Move] = []
-    steps, deepest = 0, [here]
+    here = Configuration(*_settle(timeline, 0, 0, initial), initial, 0, None)
+    walk, steps, deepest = _Walk(), 0, [here]
     while here.front < last:
-        cost = seen.compare(here.front, here.mask, here.state, here.used)
+        cost = seen.note(here)
+        steps += cost
+        if steps > effort:
+            return Explored(None, effort)
         if cost:
-            steps += cost
-            if steps > effort:
-                return Explored(None, effort)
+            walk.enter(here, _moves(timeline, here))
             if here.front > deepest[0].front:
-                deepest = []
+                deepest.clear()
             if not deepest or here.front == deepest[0].front:
                 deepest.append(here)
-            path.append((here, _moves(timeline, here)))
-        elif moves:
-            moves.pop()
-        while path and not path[-1][1]:
-            path.pop()
-            if moves:
-                moves.pop()
-        if not path:
+        step = walk.step(fresh=cost > 0)
+        if step is None:
             return Explored(False, steps, deepest=deepest)
-        before, left = path[-1]
-        move = left.pop()
-        moves.append(move)
+        before, move = step
         front, mask = _settle(timeline, before.front, move.mask, move.state)
-        here = Configuration(front, mask, move.state, move.used, move.index)
-    return Explored(True, steps, moves)
+        here = Configuration(front, mask, move.state, move.used, move.operation)
+    return Explored(True, steps, walk.taken)
 
 
 def _settle(timeline: Timeline, front: int, mask: int, state: int) -> tuple[int, int]:
@@ -135,13 +160,16 @@ def _moves(timeline: Timeline, here: Configuration) -> list[Move]:
     hiding, due = mask | timeline.blind[front], timeline.bits[front]
     tried: set[int] = set()
     moves: list[Move] = []
-    for bit, need, new, effect, index, blind in timeline.changes[front]:
+    waiting = _waiting(timeline, here)
+    for bit, need, new, effect, operation, blind in timeline.changes[front]:
         if mask & bit or (need != ANY and need != state) or (blind and bit != due) or effect in tried:
             continue
+        if waiting is not None and waiting != bit:
+            continue
         tried.add(effect)
-        moves.append(Move((hiding if need == ANY else mask) | bit, new, used, index))
+        moves.append(Move((hiding if need == ANY else mask) | bit, new, used, operation))
     pools = timeline.pools[front]
-    if pools:
+    if pools and waiting is None:
         wanted = _wanted(timeline, here)
         for pool in pools:
             if pool.new in wanted and pool.effect not in tried and usable(pool, state, used):
@@ -149,6 +177,26 @@ def _moves(timeline: Timeline, here: Configuration) -> list[Move]:
                 moves.append(Move(hiding if pool.need == ANY else mask, pool.new, used + pool.unit, taken))
     moves.reverse()
     return moves
+
+
+def _waiting(timeline: Timeline, here: Configuration) -> int | None:
+    """Return the only changes that may come next as the present state never comes again; None if any may, 0 if none."""
+    front, mask, state, used, _ = here
+    now = timeline.required[front].completed
+    if timeline.made_from.get(state, -math.inf) > now:
+        return None
+    later = timeline.wanted_from.get(state, -math.inf) > now
+    waiting = 0
+    for change in timeline.changes[front]:
+        if not mask & change.bit:
+            if change.new == state:
+                return None
+            waiting |= change.bit if change.need == state else 0
+    if any(pool.new == state and (used >> pool.shift) & pool.most < pool.there for pool in timeline.pools[front]):
+        return None
+    if later:
+        return 0
+    return waiting or None
 
 
 def usable(pool: Pool, state: int, used: int) -> bool:
@@ -173,7 +221,7 @@ def _wanted(timeline: Timeline, here: Configuration) -> set[int]:
     return wanted
 
 
-def order(timeline: Timeline, initial: int, moves: list[Move]) -> list[int]:
+def order(timeline: Timeline, initial: int, moves: Sequence[Move]) -> list[int]:
     """Return the operations in the legal order that *moves* lead to; unknown ones that take no effect are left out."""
     names: dict[int, int] = dict(timeline.admitted[0]) if timeline.admitted else {}
     done: list[int] = []
@@ -181,8 +229,8 @@ def order(timeline: Timeline, initial: int, moves: list[Move]) -> list[int]:
     for move in [None, *moves]:
         if move is not None:
             hidden = move.mask & ~mask
-            done += [names[bit] for bit in _bits(hidden) if names[bit] != move.index]
-            done.append(move.index)
+            done += [names[bit] for bit in _bits(hidden) if names[bit] != move.operation]
+            done.append(move.operation)
             mask, state = move.mask, move.state
         while front < len(timeline.bits):
             fresh = timeline.reads[front].get(state, 0) & ~mask

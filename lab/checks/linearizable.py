@@ -39,20 +39,22 @@ class Linearization:
 def search(operations: Iterable[Operation], initial: Json = None, effort: int = EFFORT) -> Linearization:
     """Search for an order of the *operations* of one register that respects their times and that a register allows.
 
-    Kinds are read (the result is what was read), write (the value) and cas (the value is [old, new]). An ok operation took
-    effect between its invocation and completion (which may coincide with others': those are concurrent), a failed one
-    did not, and an unknown one did at any time after its invocation, or not at all. The register holds *initial* first.
-    *effort* bounds the steps, and so the cached configurations. Raises ValueError for what is no register's operation.
+    Kinds are read (the result is what was read), write (the value) and cas (the value is [old, new]). An ok operation
+    took effect between its invocation and completion (at the same time as another's is concurrent with it), a failed
+    one did not, and an unknown one did at any time after its invocation, or not at all. The register holds *initial*
+    first. *effort* bounds the steps, and so the cached configurations; as many again may be spent on finding out which
+    operation is to blame. Raises ValueError for what is no register's operation.
     """
     codes, asked = Codes(), {operation.index: operation for operation in operations}
     start = codes(initial)
-    timeline = lay_out(transitions(asked.values(), codes))
+    found = transitions(asked.values(), codes)
+    timeline = lay_out(found)
     explored = explore(timeline, start, len(codes.values), effort)
     if explored.found is None:
         return Linearization(Verdict.INCONCLUSIVE, explored.steps)
     if explored.found:
         return Linearization(Verdict.PASS, explored.steps, tuple(order(timeline, start, explored.moves)))
-    unordered = explain(timeline, explored.deepest, codes.values, asked)
+    unordered = explain(found, explored.furthest, start, codes.values, asked, effort)
     return Linearization(Verdict.FAIL, explored.steps, unordered=unordered)
 
 
