@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 import msgspec
 
 from lab.checks._register import ANY, Transition, optional
 from lab.checks._timeline import Timeline, lay_out
-from lab.checks._wing_gong import Configuration, Explored, explore, usable
+from lab.checks._wing_gong import Explored, explore, order
 from lab.history import Json, Operation, Outcome
 
-MOST_STATES = 6
-"""States told in a sentence; of more, it says how many."""
+MOST_STATES = 12
+"""States that are tried, each with a search, and told; if there may be more, none is."""
+
+FIRST = -1
+"""Stands for the operation that left the first state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unordered:
     """The operation *stuck* found a state that no legal order of what was done until it returned has.
 
-    *possible* are the states that it might have found, each with an operation that makes it (None: it is the first).
-    *operations* are the indexes of all that show it; *why* says it in one sentence. If the effort did not suffice to
-    find out which operation it is, *stuck* is None and nothing is possible: *why* tells how far an order exists.
+    *possible* are all states that it might have found, each with an operation that makes it (None: it is the first);
+    empty if they may be too many. *operations* are the indexes of all that show it; *why* says it in one sentence. If
+    the effort did not suffice to find out which operation it is, *stuck* is None: *why* tells how far an order exists.
     """
 
     stuck: int | None
@@ -52,7 +57,7 @@ class _Prefixes:
         return [*self.required[:returns], *(t for t in (*self.unknown, *late) if t.invoked <= cut)]
 
     def explore(self, timeline: Timeline) -> Explored:
-        explored = explore(timeline, self.initial, self.states + 1, self.effort)
+        explored = explore(timeline, self.initial, self.states, self.effort)
         self.effort -= explored.steps
         return explored
 
@@ -70,13 +75,30 @@ class _Prefixes:
                 bad, stride = tried, 0
         return bad
 
-    def before_last(self, returns: int) -> tuple[Timeline, list[Configuration]]:
-        """Return all configurations of a prefix in which everything but the last to return is linearized."""
+    def maker(self, returns: int, state: int) -> int | None:
+        """Return the operation that left *state* for the last to return, in some legal order; -1 if it was the first.
+
+        None if no order lets it find that state, or the effort ran out.
+        """
         until = self.until(returns)
-        # Nothing makes the state that the last one asks for here, so the search finds every way to get to it.
-        until[returns - 1] = replace(until[returns - 1], need=self.states, new=ANY)
+        due = until[returns - 1]
+        until[returns - 1] = replace(due, need=state, new=ANY if due.new == state else due.new)
         timeline = lay_out(until)
-        return timeline, [c for c in self.explore(timeline).deepest if c.front == returns - 1]
+        explored = self.explore(timeline)
+        if not explored.found:
+            return None
+        before = list(takewhile(lambda index: index != due.index, order(timeline, self.initial, explored.moves)))
+        changing = {t.index for t in until if t.new != ANY}
+        return next((index for index in reversed(before) if index in changing), FIRST)
+
+    def candidates(self, returns: int) -> list[int]:
+        """Return the states that the last to return may have found: those that were not surely overwritten by then."""
+        until = self.until(returns)
+        due = until[returns - 1]
+        changes = [t for t in until if t.new != ANY and t is not due]
+        gone = max((t.invoked for t in changes if t.completed < due.invoked), default=-math.inf)
+        alive = {t.new for t in changes if t.completed >= gone} | ({self.initial} if gone == -math.inf else set())
+        return sorted(alive - {due.need})
 
 
 def explain(
@@ -91,40 +113,19 @@ def explain(
     prefixes = _Prefixes(found, start, len(values), effort)
     bad = prefixes.first_bad(good)
     if bad is None:
-        last = prefixes.required[max(good - 1, 0)].index
-        return Unordered(None, (), (last,), f"there is no legal order; there is one until operation {last} returned")
-    due = prefixes.required[bad - 1]
-    makers = _makers(due, *prefixes.before_last(bad))
-    possible = sorted(makers.items(), key=lambda item: -1 if item[1] is None else item[1])
-    writers = [t.index for t in found if t.new == due.need and t.invoked <= due.completed]
-    names = tuple((values[state], maker) for state, maker in possible)
-    shown = {due.index, *(maker for _, maker in possible[:MOST_STATES] if maker is not None), *writers[-2:]}
-    why = f"{_told(asked[due.index])}, but {_held(names)}{_origin(writers, values[due.need], asked)}"
-    return Unordered(due.index, names, tuple(sorted(shown)), why)
-
-
-def _makers(due: Transition, timeline: Timeline, deepest: Sequence[Configuration]) -> dict[int, int | None]:
-    """Return the states that *due* might have found, each with what makes it."""
-    makers: dict[int, int | None] = {}
-    for configuration in deepest:
-        makers.setdefault(configuration.state, configuration.setter)
-        for state, maker in _others(timeline, configuration):
-            makers.setdefault(state, maker)
-    grown = True
-    while grown:
-        more = {t.new: t.index for t in timeline.idle if t.need in makers and t.new not in makers}
-        makers |= more
-        grown = len(more) > 0
-    makers.pop(due.need, None)
-    return makers
-
-
-def _others(timeline: Timeline, here: Configuration) -> Iterator[tuple[int, int]]:
-    """Yield states that the register might hold as well, which the search saw no use in, and what would make them."""
-    for pool in timeline.pools[here.front]:
-        if usable(pool, here.state, here.used):
-            yield pool.new, pool.indexes[(here.used >> pool.shift) & pool.most]
-    yield from ((idle.new, idle.index) for idle in timeline.idle if idle.need == ANY)
+        last = prefixes.required[good - 1].index if good else None
+        until = "" if last is None else f"; there is one until operation {last} returned"
+        return Unordered(None, (), () if last is None else (last,), f"there is no legal order{until}")
+    due, states = prefixes.required[bad - 1], prefixes.candidates(bad)
+    tried = {state: prefixes.maker(bad, state) for state in states} if len(states) <= MOST_STATES else {}
+    makers = sorted((maker, state) for state, maker in tried.items() if maker is not None)
+    possible = tuple((values[state], None if maker == FIRST else maker) for maker, state in makers)
+    if prefixes.effort <= 0:
+        possible = ()  # some were not looked for
+    writers = [t.index for t in found if t.new == due.need and t.invoked <= due.completed and t.index != due.index]
+    shown = {due.index, *(maker for _, maker in possible if maker is not None), *writers[-2:]}
+    why = f"{_told(asked[due.index])}, but {_held(possible)}{_origin(writers, values[due.need], asked)}"
+    return Unordered(due.index, possible, tuple(sorted(shown)), why)
 
 
 def _told(operation: Operation) -> str:
@@ -137,8 +138,8 @@ def _told(operation: Operation) -> str:
 
 def _held(possible: Sequence[tuple[Json, int | None]]) -> str:
     """Return what the register can only have held."""
-    if len(possible) > MOST_STATES:
-        return f"it is none of the {len(possible)} values that the register can have held then"
+    if not possible:
+        return "the register cannot have held that then"
     states = [
         f"{spell(value)} ({'its first value' if maker is None else f'from operation {maker}'})"
         for value, maker in possible

@@ -33,31 +33,25 @@ class Move(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """What is linearized: all before *front*, pending ones in *mask*, *used* of the pools; *setter* made *state*."""
+    """What is linearized: all before *front*, the pending ones in *mask*, and *used* of the pools."""
 
     front: int
     mask: int
     state: int
     used: int
-    setter: int | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Explored:
     """How a search ended: *found* is None if the effort ran out. *steps* were spent of it.
 
-    *moves* lead to a legal order; *deepest* are the configurations that got furthest, if none of them goes on.
+    *furthest* is a number of returns that surely have a legal order; *moves* lead to one of all.
     """
 
     found: bool | None
     steps: int
+    furthest: int
     moves: Sequence[Move] = ()
-    deepest: Sequence[Configuration] = ()
-
-    @property
-    def furthest(self) -> int:
-        """How many returns surely have a legal order."""
-        return self.deepest[0].front
 
 
 class _Seen:
@@ -70,7 +64,7 @@ class _Seen:
 
     def note(self, here: Configuration) -> int:
         """Note it, and return how many comparisons showed that it is new; 0 if it or a better one was tried."""
-        front, mask, state, used, _ = here
+        front, mask, state, used = here
         key = ((front * self._states + state) << self._slots) | mask
         if not self._guards:
             if key in self._tried:
@@ -119,26 +113,23 @@ def explore(timeline: Timeline, initial: int, states: int, effort: int) -> Explo
     A step is a configuration that is tried, or a comparison with a cached one; so effort bounds the cache as well.
     """
     seen, last = _Seen(timeline, states), len(timeline.required)
-    here = Configuration(*_settle(timeline, 0, 0, initial), initial, 0, None)
-    walk, steps, deepest = _Walk(), 0, [here]
+    here = Configuration(*_settle(timeline, 0, 0, initial), initial, 0)
+    walk, steps, furthest = _Walk(), 0, here.front
     while here.front < last:
         cost = seen.note(here)
         steps += cost
         if steps > effort:
-            return Explored(None, effort)
+            return Explored(None, effort, furthest)
         if cost:
             walk.enter(here, _moves(timeline, here))
-            if here.front > deepest[0].front:
-                deepest.clear()
-            if not deepest or here.front == deepest[0].front:
-                deepest.append(here)
+            furthest = max(furthest, here.front)
         step = walk.step(fresh=cost > 0)
         if step is None:
-            return Explored(False, steps, deepest=deepest)
+            return Explored(False, steps, furthest)
         before, move = step
         front, mask = _settle(timeline, before.front, move.mask, move.state)
-        here = Configuration(front, mask, move.state, move.used, move.operation)
-    return Explored(True, steps, walk.taken)
+        here = Configuration(front, mask, move.state, move.used)
+    return Explored(True, steps, last, walk.taken)
 
 
 def _settle(timeline: Timeline, front: int, mask: int, state: int) -> tuple[int, int]:
@@ -156,7 +147,7 @@ def _settle(timeline: Timeline, front: int, mask: int, state: int) -> tuple[int,
 
 def _moves(timeline: Timeline, here: Configuration) -> list[Move]:
     """Return the changes that may come next, the most promising last."""
-    front, mask, state, used, _ = here
+    front, mask, state, used = here
     hiding, due = mask | timeline.blind[front], timeline.bits[front]
     tried: set[int] = set()
     moves: list[Move] = []
@@ -172,7 +163,7 @@ def _moves(timeline: Timeline, here: Configuration) -> list[Move]:
     if pools and waiting is None:
         wanted = _wanted(timeline, here)
         for pool in pools:
-            if pool.new in wanted and pool.effect not in tried and usable(pool, state, used):
+            if pool.new in wanted and pool.effect not in tried and _usable(pool, state, used):
                 taken = pool.indexes[(used >> pool.shift) & pool.most]
                 moves.append(Move(hiding if pool.need == ANY else mask, pool.new, used + pool.unit, taken))
     moves.reverse()
@@ -181,7 +172,7 @@ def _moves(timeline: Timeline, here: Configuration) -> list[Move]:
 
 def _waiting(timeline: Timeline, here: Configuration) -> int | None:
     """Return the only changes that may come next as the present state never comes again; None if any may, 0 if none."""
-    front, mask, state, used, _ = here
+    front, mask, state, used = here
     now = timeline.required[front].completed
     if timeline.made_from.get(state, -math.inf) > now:
         return None
@@ -199,7 +190,7 @@ def _waiting(timeline: Timeline, here: Configuration) -> int | None:
     return waiting or None
 
 
-def usable(pool: Pool, state: int, used: int) -> bool:
+def _usable(pool: Pool, state: int, used: int) -> bool:
     """Whether one of the pool is left that can take effect on *state*, and changes it."""
     return (
         (pool.need == ANY or pool.need == state) and pool.new != state and (used >> pool.shift) & pool.most < pool.there
