@@ -84,6 +84,8 @@ def transitions(operations: Iterable[Operation], codes: Codes) -> list[Transitio
     for operation in operations:
         if operation.outcome is Outcome.FAIL or (operation.outcome is Outcome.INFO and operation.kind == "read"):
             continue
+        if operation.completed is not None and operation.completed < operation.invoked:
+            raise NotARegister(f"operation {operation.index}: it completed before it was invoked")
         need, new = _effect(operation, codes)
         required = operation.outcome is Outcome.OK
         if required or new != ANY:

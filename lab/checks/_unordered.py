@@ -151,7 +151,7 @@ def _held(possible: Sequence[tuple[Json, int | None]]) -> str:
 def _origin(writers: Sequence[int], value: Json, asked: Mapping[int, Operation]) -> str:
     """Return where the value that was found may come from."""
     if not writers:
-        return f" and nothing had written {spell(value)}"
+        return f"; nothing had written {spell(value)}"
     writes = [index for index in writers if asked[index].kind == "write" and asked[index].outcome is Outcome.OK]
     return f"; {spell(value)}, written by operation {writes[-1]}, was overwritten by then" if writes else ""
 

@@ -45,9 +45,12 @@ def search(operations: Iterable[Operation], initial: Json = None, effort: int = 
     first. *effort* bounds the steps, and so the cached configurations; as many again may be spent on finding out which
     operation is to blame. Raises ValueError for what is no register's operation.
     """
-    codes, asked = Codes(), {operation.index: operation for operation in operations}
+    every, codes = list(operations), Codes()
+    asked = {operation.index: operation for operation in every}
+    if len(asked) < len(every):
+        raise NotARegister("two operations have the same index")
     start = codes(initial)
-    found = transitions(asked.values(), codes)
+    found = transitions(every, codes)
     timeline = lay_out(found)
     explored = explore(timeline, start, len(codes.values), effort)
     if explored.found is None:
