@@ -225,12 +225,16 @@ def test_what_easy_registers_leave_of_the_effort_goes_to_a_hard_one() -> None:
     assert linearizable(keyed=True, effort=2 * needed)(keyed([easy, operations, easy, easy])).verdict is Verdict.FAIL
 
 
-def test_effort_bounds_the_search_for_the_culprit_too() -> None:
+def test_a_failure_that_took_all_the_effort_does_not_claim_to_know_all_that_was_possible() -> None:
     operations = (*hard(5), Operation(99, 0, "write", 1, Outcome.OK, 50.0, 51.0))
     needed = search(operations).steps
-    unordered = search(operations, effort=needed).unordered
-    assert unordered is not None
-    assert unordered.why
+    known, unknown = search(operations).unordered, search(operations, effort=needed).unordered
+    assert known is not None
+    assert unknown is not None
+    assert known.stuck == unknown.stuck == 10
+    assert [value for value, _ in known.possible] == [1, 2, 3, 4, 5]
+    assert unknown.possible == ()
+    assert "read 99, but the register cannot have held that then; nothing had written 99" in unknown.why
 
 
 # Valid by construction
