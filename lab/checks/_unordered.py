@@ -9,9 +9,10 @@ from itertools import takewhile
 
 import msgspec
 
+from lab.checks._exploring import Explored, explore
 from lab.checks._register import ANY, Transition, optional
 from lab.checks._timeline import Timeline, lay_out
-from lab.checks._wing_gong import Explored, explore, order
+from lab.checks._wing_gong import order
 from lab.history import Json, Operation, Outcome
 
 MOST_STATES = 12
@@ -42,7 +43,6 @@ class _Prefixes:
 
     found: Sequence[Transition]
     initial: int
-    states: int
     effort: int
     required: list[Transition] = field(init=False)
     unknown: list[Transition] = field(init=False)
@@ -57,7 +57,7 @@ class _Prefixes:
         return [*self.required[:returns], *(t for t in (*self.unknown, *late) if t.invoked <= cut)]
 
     def explore(self, timeline: Timeline) -> Explored:
-        explored = explore(timeline, self.initial, self.states, self.effort)
+        explored = explore(timeline, self.initial, self.effort)
         self.effort -= explored.steps
         return explored
 
@@ -72,7 +72,7 @@ class _Prefixes:
             if explored.found:
                 good, stride = tried, stride * 2
             else:
-                bad, stride = tried, 0
+                bad, stride, good = tried, 0, max(good, explored.furthest)
         return bad
 
     def maker(self, returns: int, state: int) -> int | None:
@@ -110,7 +110,7 @@ def explain(
     effort: int,
 ) -> Unordered:
     """Return the first return that has no legal order, given how many surely have: in at most *effort* steps more."""
-    prefixes = _Prefixes(found, start, len(values), effort)
+    prefixes = _Prefixes(found, start, effort)
     bad = prefixes.first_bad(good)
     if bad is None:
         last = prefixes.required[good - 1].index if good else None

@@ -1,8 +1,7 @@
-"""The search for a legal order of a register's transitions.
+"""What may come next in a legal order of a register's transitions, and what need not be tried.
 
-Wing and Gong, "Testing and Verifying Concurrent Objects" (1993), with Lowe's cache of configurations, "Testing for
-linearizability" (2017). A configuration is what is linearized and the state after it. These reductions lose no answer,
-for whatever completes a configuration can be rearranged to do the same:
+After Wing and Gong, "Testing and Verifying Concurrent Objects" (1993). A configuration is what is linearized and the
+state after it. These reductions lose no answer, for whatever completes a configuration can be rearranged to do so:
 
 - A pending read of the present state comes next: it changes nothing.
 - Of pending changes with the same effect, the one that has to be done first goes first; an unknown one goes last.
@@ -16,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from lab.checks._register import ANY
@@ -41,98 +39,7 @@ class Configuration(NamedTuple):
     used: int
 
 
-@dataclass(frozen=True, slots=True)
-class Explored:
-    """How a search ended: *found* is None if the effort ran out. *steps* were spent of it.
-
-    *furthest* is a number of returns that surely have a legal order; *moves* lead to one of all.
-    """
-
-    found: bool | None
-    steps: int
-    furthest: int
-    moves: Sequence[Move] = ()
-
-
-class _Seen:
-    """Configurations that were tried: a lesser one is one that used no fewer of the pools."""
-
-    def __init__(self, timeline: Timeline, states: int) -> None:
-        self._slots, self._states, self._guards = timeline.slots, states, timeline.guards
-        self._tried: set[int] = set()
-        self._least: dict[int, list[int]] = {}
-
-    def note(self, here: Configuration) -> int:
-        """Note it, and return how many comparisons showed that it is new; 0 if it or a better one was tried."""
-        front, mask, state, used = here
-        key = ((front * self._states + state) << self._slots) | mask
-        if not self._guards:
-            if key in self._tried:
-                return 0
-            self._tried.add(key)
-            return 1
-        others = self._least.setdefault(key, [])
-        guards = self._guards
-        room = used | guards
-        for other in others:
-            if (room - other) & guards == guards:
-                return 0
-        others.append(used)
-        return len(others)
-
-
-class _Walk:
-    """Where the search is: the configurations on its way, the moves left in each, and those *taken* between them."""
-
-    def __init__(self) -> None:
-        self._way: list[tuple[Configuration, list[Move]]] = []
-        self.taken: list[Move] = []
-
-    def enter(self, here: Configuration, moves: list[Move]) -> None:
-        self._way.append((here, moves))
-
-    def step(self, *, fresh: bool) -> tuple[Configuration, Move] | None:
-        """Take the next move, of an earlier configuration if the last has none or the one reached was not *fresh*."""
-        way, taken = self._way, self.taken
-        if not fresh:
-            taken.pop()
-        while way and not way[-1][1]:
-            way.pop()
-            if taken:
-                taken.pop()
-        if not way:
-            return None
-        before, moves = way[-1]
-        taken.append(moves.pop())
-        return before, taken[-1]
-
-
-def explore(timeline: Timeline, initial: int, states: int, effort: int) -> Explored:
-    """Search depth first for a legal order from the state *initial*, of *states* states, in at most *effort* steps.
-
-    A step is a configuration that is tried, or a comparison with a cached one; so effort bounds the cache as well.
-    """
-    seen, last = _Seen(timeline, states), len(timeline.required)
-    here = Configuration(*_settle(timeline, 0, 0, initial), initial, 0)
-    walk, steps, furthest = _Walk(), 0, here.front
-    while here.front < last:
-        cost = seen.note(here)
-        steps += cost
-        if steps > effort:
-            return Explored(None, effort, furthest)
-        if cost:
-            walk.enter(here, _moves(timeline, here))
-            furthest = max(furthest, here.front)
-        step = walk.step(fresh=cost > 0)
-        if step is None:
-            return Explored(False, steps, furthest)
-        before, move = step
-        front, mask = _settle(timeline, before.front, move.mask, move.state)
-        here = Configuration(front, mask, move.state, move.used)
-    return Explored(True, steps, last, walk.taken)
-
-
-def _settle(timeline: Timeline, front: int, mask: int, state: int) -> tuple[int, int]:
+def settle(timeline: Timeline, front: int, mask: int, state: int) -> tuple[int, int]:
     """Linearize the pending reads of *state*, and move the front on past all that is linearized."""
     bits, reads, last = timeline.bits, timeline.reads, len(timeline.bits)
     while front < last:
@@ -145,7 +52,7 @@ def _settle(timeline: Timeline, front: int, mask: int, state: int) -> tuple[int,
     return front, mask
 
 
-def _moves(timeline: Timeline, here: Configuration) -> list[Move]:
+def moves_from(timeline: Timeline, here: Configuration) -> list[Move]:
     """Return the changes that may come next, the most promising last."""
     front, mask, state, used = here
     hiding, due = mask | timeline.blind[front], timeline.bits[front]

@@ -1,7 +1,7 @@
 """Linearizable compare-and-set registers: each operation seems to take effect at once, between its call and its return.
 
 Registers are judged one by one, as linearizability is compositional (Herlihy and Wing, 1990; used for speed by Horn and
-Kroening, "Faster linearizability checking via P-compositionality", 2015). The search is in `_wing_gong.py`.
+Kroening, "Faster linearizability checking via P-compositionality", 2015). The search is in `_exploring.py`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from lab.checks._exploring import explore
 from lab.checks._register import Codes, Key, NotARegister, identity, pair, transitions
 from lab.checks._timeline import lay_out
 from lab.checks._unordered import Unordered, explain, spell
-from lab.checks._wing_gong import explore, order
+from lab.checks._wing_gong import order
 from lab.history import History, Json, Operation, Outcome
 from lab.verdict import MOST_WITNESSES, Anomaly, Check, Judgement, Verdict, failed, inconclusive, passed
 
@@ -52,7 +53,7 @@ def search(operations: Iterable[Operation], initial: Json = None, effort: int = 
     start = codes(initial)
     found = transitions(every, codes)
     timeline = lay_out(found)
-    explored = explore(timeline, start, len(codes.values), effort)
+    explored = explore(timeline, start, effort)
     if explored.found is None:
         return Linearization(Verdict.INCONCLUSIVE, explored.steps)
     if explored.found:

@@ -195,7 +195,7 @@ def hard(writers: int) -> tuple[Operation, ...]:
 
 def test_running_out_of_effort_is_never_a_pass_nor_a_failure() -> None:
     operations = hard(5)
-    needed = search(operations).steps
+    needed = search(operations).steps + 1
     assert search(operations, effort=needed).verdict is Verdict.FAIL
     assert search(operations, effort=needed - 1).verdict is Verdict.INCONCLUSIVE
     finding = linearizable(effort=needed - 1 - len(operations))(History(operations))
@@ -205,9 +205,9 @@ def test_running_out_of_effort_is_never_a_pass_nor_a_failure() -> None:
 
 def test_a_legal_history_is_undecided_without_the_effort_it_takes() -> None:
     operations = executed(Random(3), 40)
-    needed = search(operations).steps
+    needed = search(operations).steps + 1
     assert search(operations, effort=needed).verdict is Verdict.PASS
-    assert search(operations, effort=needed - 1).verdict is Verdict.INCONCLUSIVE
+    assert search(operations, effort=needed - 2).verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_hard_register_hides_no_bad_one() -> None:
@@ -227,7 +227,7 @@ def test_what_easy_registers_leave_of_the_effort_goes_to_a_hard_one() -> None:
 
 def test_a_failure_that_took_all_the_effort_does_not_claim_to_know_all_that_was_possible() -> None:
     operations = (*hard(5), Operation(99, 0, "write", 1, Outcome.OK, 50.0, 51.0))
-    needed = search(operations).steps
+    needed = search(operations).steps + 1
     known, unknown = search(operations).unordered, search(operations, effort=needed).unordered
     assert known is not None
     assert unknown is not None
