@@ -17,7 +17,10 @@ from lab.checks._timeline import Timeline
 from lab.checks._wing_gong import Configuration, Move, moves_from, settle
 
 TURN = 1_000
-"""Steps of each way in its turn."""
+"""Steps of a turn."""
+
+AHEAD = 8
+"""Steps for each operation that the first way gets before the other has its first turn."""
 
 Chain: TypeAlias = "tuple[Move, Chain] | None"
 """Moves, the last one first."""
@@ -39,19 +42,20 @@ class Explored:
 def explore(timeline: Timeline, initial: int, effort: int) -> Explored:
     """Search for a legal order from the state *initial*, in less than *effort* steps.
 
-    A step is a configuration that is tried, or eight comparisons with cached ones; so effort bounds the caches as well.
+    A step is a configuration that is tried or waits to be, or eight comparisons with cached ones: effort bounds the
+    caches as well.
     """
     start = Configuration(*settle(timeline, 0, 0, initial), initial, 0)
     depth, breadth = _DepthFirst(timeline, start), _FrontByFront(timeline, start)
     ways: tuple[_DepthFirst | _FrontByFront, ...] = depth, breadth
-    turn, spent, found, way = 2 * len(timeline.required) + TURN, 0, None, ways[0]
+    turn, spent, found, way = AHEAD * len(timeline.required) + TURN, 0, None, ways[0]
     for way in itertools.cycle(ways):
         found = way.advance(way.steps + min(turn, effort - spent))
         spent = depth.steps + breadth.steps
         if found is not None or spent >= effort:
             break
         turn = TURN
-    return Explored(found, spent, max(depth.furthest, breadth.furthest), way.moves() if found else ())
+    return Explored(found, min(spent, effort), max(depth.furthest, breadth.furthest), way.moves() if found else ())
 
 
 class _Seen:
@@ -131,7 +135,7 @@ class _FrontByFront:
     def __init__(self, timeline: Timeline, start: Configuration) -> None:
         self.steps, self.furthest = 0, start.front
         self._timeline, self._seen = timeline, _Seen(timeline.guards)
-        self._number = itertools.count()
+        self._number, self._queued = itertools.count(), {start}
         self._queue: list[tuple[int, int, int, Configuration, Chain]] = [(start.front, 0, 0, start, None)]
 
     def moves(self) -> list[Move]:
@@ -153,12 +157,16 @@ class _FrontByFront:
             if front > self.furthest:
                 self.furthest = front
                 self._seen.forget()
+                self._queued = {waiting[3] for waiting in queue}
             cost = self._seen.note(here)
             self.steps += cost
             for move in moves_from(self._timeline, here) if cost else ():
                 after = _after(self._timeline, here, move)
-                more = spent + (move.used != here.used)
-                heapq.heappush(queue, (after.front, more, next(self._number), after, (move, chain)))
+                if after not in self._queued:
+                    self._queued.add(after)
+                    self.steps += 1
+                    more = spent + (move.used != here.used)
+                    heapq.heappush(queue, (after.front, more, next(self._number), after, (move, chain)))
         return False
 
 

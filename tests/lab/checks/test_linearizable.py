@@ -36,13 +36,21 @@ LEGAL = {
         "            [-] r 2",
     ),
     "unknown compare-and-sets as steps": ("[-] w 1", "[-] cas 2 3 ?", "[-] cas 1 2 ?", "       [-] r 3"),
+    "the right one of two unknown ones is left for later": (
+        "[-] w 2 ?", " [-] cas 1 2 ?", "    [-] w 1", "        [-] r 2", "            [-] w 3", "            [---] r 3",
+        "                  [-] r 2",
+    ),
+    "the right one of two unknown ones is left for later, told the other way round": (
+        "[-] cas 1 2 ?", " [-] w 2 ?", "    [-] w 1", "        [-] r 2", "            [-] w 3", "            [---] r 3",
+        "                  [-] r 2",
+    ),
     "a failed compare-and-set did nothing": ("[-] w 1", "   [-] cas 1 2 !", "       [-] r 1"),
     "a failed write did nothing": ("[-] w 1", "   [-] w 2 !", "       [-] r 1"),
     "a read without an answer says nothing": ("[-] w 1", "   [-] r ?", "       [-] r 1"),
     "two swaps that overlap chain": ("[-] w 1", "    [---] cas 2 3", "    [---] cas 1 2", "          [-] r 3"),
     "a swap of a value with itself": ("[-] w 1", "    [-] cas 1 1", "        [-] r 1"),
     "touching intervals are concurrent": ("[-] w 1", "  [-] r nil"),
-}
+}  # fmt: skip
 
 ILLEGAL = {
     "stale read": ("[-] w 1", "    [-] w 2", "        [-] r 1"),
@@ -56,6 +64,10 @@ ILLEGAL = {
     "two swaps from the same value": ("[-] w 1", "    [---] cas 1 2", "    [---] cas 1 3"),
     "an unknown write happens once only": (
         "[-] w 2 ?", "    [-] r 2", "        [-] w 1", "            [-] r 1", "                [-] r 2"
+    ),
+    "an unknown write happens twice, the second time before it was called again": (
+        "[-] w 2 ?", "    [-] r 2", "        [-] w 1", "            [-] r 1", "                [-] r 2",
+        "                    [-] w 2 ?", "                        [-] r 2",
     ),
     "an unknown write is read before it was called": ("[-] r 2", "    [-] w 2 ?"),
     "readers disagree on the order": (
