@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from benchmarks import parsing, policy, proxy, startup
+from benchmarks import linearizable, parsing, policy, proxy, startup
 
 
 def main() -> int:
     """Measure everything."""
-    for title, part in (("start", startup), ("proxy", proxy), ("policy", policy), ("parsing", parsing)):
+    parts = {
+        "start": startup,
+        "proxy": proxy,
+        "policy": policy,
+        "parsing": parsing,
+        "linearizable": linearizable,
+    }
+    for title, part in parts.items():
         print(f"\n== {title} ==")
         part.main()
     return 0

@@ -72,18 +72,22 @@ class Judgement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A named pure function from a history to a finding; *says* is what it asserts, as a sentence."""
+    """A named pure function from a history to a finding; *says* is what it asserts, as a sentence.
+
+    *pending*: it knows that operations without a completion may have taken effect, and wants to see them.
+    """
 
     name: str
     says: str
     judge: Callable[[History], Judgement]
+    pending: bool = False
 
     def __call__(self, history: History) -> Finding:
         """Judge a history. An empty one cannot pass.
 
         Nor can one that was cut, and what was under way at the cut is held against nobody.
         """
-        judgement = self.judge(history if history.complete else history.finished())
+        judgement = self.judge(history if history.complete or self.pending else history.finished())
         verdict, why = judgement.verdict, judgement.why
         if verdict is Verdict.PASS and not history.operations:
             verdict, why = Verdict.INCONCLUSIVE, "no operation was recorded"

@@ -8,6 +8,7 @@ from lab.checks.counter import counter
 from lab.checks.fired import faults_fired
 from lab.checks.hygiene import connections_returned
 from lab.checks.ledger import exactly_once
+from lab.checks.linearizable import linearizable
 from lab.checks.long_fork import long_fork
 from lab.checks.monotonic import monotonic
 from lab.checks.sequential import sequential
@@ -27,6 +28,7 @@ __all__ = [
     "exactly_once",
     "explained",
     "faults_fired",
+    "linearizable",
     "long_fork",
     "met",
     "monotonic",

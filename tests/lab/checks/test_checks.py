@@ -50,7 +50,16 @@ SEEDS = st.integers(0, 2**32)
 INCONCLUSIVE = {"faults fired"}
 """Checks whose defects are doubt about the run, not a failure of what it tries."""
 
-ELSEWHERE = {"at most one insert", "bank", "comments", "counter", "long fork", "monotonic", "sequential"} | {
+ELSEWHERE = {
+    "at most one insert",
+    "bank",
+    "comments",
+    "counter",
+    "linearizable",
+    "long fork",
+    "monotonic",
+    "sequential",
+} | {
     "set full",
     "set kept",
 }
