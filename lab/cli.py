@@ -21,6 +21,7 @@ from lab import standing
 from lab._streams import Unheard, prepare_streams
 from lab.clusters import CLUSTERS, ClusterChoice
 from lab.commands.atlas import atlas
+from lab.commands.check import check
 from lab.commands.explore import explore
 from lab.commands.run import run
 from lab.commands.validate import validate
@@ -202,7 +203,7 @@ def proxy(host: str, port: int, config: Path | None, seed: int | None) -> int:
     return run_server(host, port, seed, config)
 
 
-for command in (atlas, explore, run, validate):
+for command in (atlas, check, explore, run, validate):
     cli.add_command(command)
 
 

@@ -69,6 +69,11 @@ class Judgement(NamedTuple):
     operations: Iterable[int] = ()
     anomalies: tuple[Anomaly, ...] = ()
 
+    def named(self, check: str) -> Finding:
+        """Return the finding of the check of this name."""
+        shown = tuple(itertools.islice(self.operations, MOST_WITNESSES))
+        return Finding(check, self.verdict, self.why, shown, self.anomalies)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -88,13 +93,11 @@ class Check:
         Nor can one that was cut, and what was under way at the cut is held against nobody.
         """
         judgement = self.judge(history if history.complete or self.pending else history.finished())
-        verdict, why = judgement.verdict, judgement.why
-        if verdict is Verdict.PASS and not history.operations:
-            verdict, why = Verdict.INCONCLUSIVE, "no operation was recorded"
-        if verdict is Verdict.PASS and not history.complete:
-            verdict, why = Verdict.INCONCLUSIVE, f"the journal is incomplete; up to the cut: {why}"
-        shown = itertools.islice(judgement.operations, MOST_WITNESSES)
-        return Finding(self.name, verdict, why, tuple(shown), judgement.anomalies)
+        if judgement.verdict is Verdict.PASS and not history.operations:
+            judgement = inconclusive("no operation was recorded")
+        if judgement.verdict is Verdict.PASS and not history.complete:
+            judgement = inconclusive(f"the journal is incomplete; up to the cut: {judgement.why}")
+        return judgement.named(self.name)
 
 
 def passed(why: str, anomalies: tuple[Anomaly, ...] = ()) -> Judgement:

@@ -5,6 +5,7 @@ from lab.checks.bank import bank
 from lab.checks.comments import comments
 from lab.checks.conserved import conserved, explained
 from lab.checks.counter import counter
+from lab.checks.cycles import serializable
 from lab.checks.fired import faults_fired
 from lab.checks.hygiene import connections_returned
 from lab.checks.ledger import exactly_once
@@ -35,6 +36,7 @@ __all__ = [
     "recovers",
     "restrained",
     "sequential",
+    "serializable",
     "set_full",
     "set_kept",
     "succeeds",
