@@ -24,7 +24,7 @@ MOST_SHOWN = 5
 def _models(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
     if asked and not context.resilient_parsing:
         for model in MODELS.values():
-            out.print(f"  {model.name:<12} {model.says}")
+            out.print(f"  {model.name:<12} {model.says}", soft_wrap=True)
         context.exit()
 
 
