@@ -10,6 +10,8 @@ import pytest
 
 from faults import plan
 from lab import checks
+from lab.checking import MODELS
+from lab.checks.cycles import FORBIDDEN, MEANING, Level
 from lab.cli import cli
 from lab.clusters import CLUSTERS
 from lab.clusters.base import Capability
@@ -86,3 +88,18 @@ def test_the_scenario_in_the_readme_is_the_shipped_one() -> None:
     shipped = SCENARIOS[scenario.name]
     assert (scenario.title, scenario.plan, scenario.workload) == (shipped.title, shipped.plan, shipped.workload)
     assert {check.says for check in scenario.expect} <= {check.says for check in shipped.expect}
+
+
+CHECKING = (ROOT / "docs" / "checking.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_has_its_row_among_the_checks(model: str) -> None:
+    assert f"| `{model}` |" in CHECKING
+
+
+@pytest.mark.parametrize("anomaly", MEANING)
+def test_an_anomaly_has_its_row_with_the_first_level_that_forbids_it(anomaly: str) -> None:
+    weakest: tuple[Level, ...] = ("read-committed", "snapshot-isolation", "repeatable-read", "serializable")
+    first = next(level for level in weakest if anomaly in FORBIDDEN[level])
+    assert f"| {anomaly} | {MEANING[anomaly]} | {first} |" in CHECKING

@@ -38,6 +38,12 @@ CLOSED = 1_500
 
 DATA = (WW, WR, RW)
 
+COST = 1_000_000
+"""What it takes to look at a component at all, however small it is: a thousandth of a second."""
+
+UNSEARCHED, UNSEARCHED_ORDER = "unsearched", "unsearched-order"
+"""In the place of a name: components, of the data or of order, that the effort did not suffice for."""
+
 
 class Step(NamedTuple):
     """A dependency on a cycle, between transactions; see `Edges`."""
@@ -119,66 +125,60 @@ def _split(transactions: Transactions, known: Edges, component: Ints, *, realtim
 def cycles(
     transactions: Transactions, data: Edges, effort: Effort, *, process: bool, realtime: bool
 ) -> Iterator[Cycle]:
-    """Yield the shortest cycle of every kind in every component; no steps for one that could not be looked at.
+    """Yield the shortest cycle of every kind in every component.
 
     Cycles of the data alone are looked for first. In a component that only holds together by the order of processes or
-    of real time, kinds that were found without are not looked for again.
+    of real time, kinds that were found without are not looked for again. When the effort is used up, the last to come
+    are some cycle of the data, if there is one and none was found, and UNSEARCHED or UNSEARCHED_ORDER without steps.
     """
-    if not _any(components(transactions, data, process=process, realtime=realtime)):
+    order = process or realtime
+    if next(components(transactions, data, process=process, realtime=realtime), None) is None:
         return
-    found: dict[str, list[Ints]] = {}
-    for component in components(transactions, data, process=False, realtime=False):
-        for name, steps in _searched(transactions, component, effort, ((), ""), set()):
-            found.setdefault(name, []).append(component.members)
-            yield name, steps
-    if process or realtime:
-        for component in components(transactions, data, process=process, realtime=realtime):
-            known = {
-                name for name, places in found.items() if any(np.isin(p[:1], component.members)[0] for p in places)
-            }
-            yield from _ordered(transactions, component, effort, known)
+    found = np.zeros(len(transactions), np.uint8)  # by transaction, a bit for each kind
+    component = None
+    try:
+        for component in components(transactions, data, process=False, realtime=False):
+            for place, steps in _of_data(component, effort):
+                found[component.members] |= 1 << place
+                yield CYCLES[place], steps
+    except Exhausted:
+        if component is not None and not found[component.members].any():
+            yield _any_cycle(component)
+        yield UNSEARCHED, []
+    try:
+        for component in components(transactions, data, process=process, realtime=realtime) if order else ():
+            yield from _of_order(transactions, component, effort, int(np.bitwise_or.reduce(found[component.members])))
+    except Exhausted:
+        yield UNSEARCHED_ORDER, []
 
 
-def _any(components: Iterator[Component]) -> bool:
-    return next(components, None) is not None
+def _of_data(component: Component, effort: Effort) -> Iterator[tuple[int, list[Step]]]:
+    effort.spend(COST)
+    if len(component.edges) == len(component.members):  # there is one cycle, and no other
+        name, only = _any_cycle(component)
+        yield CYCLES.index(name), only
+        return
+    for place, name in enumerate(CYCLES):
+        steps = SEARCHES[name](component, (), effort)
+        if steps:
+            yield place, steps
 
 
-def _ordered(transactions: Transactions, component: Component, effort: Effort, known: set[str]) -> Iterator[Cycle]:
+def _of_order(transactions: Transactions, component: Component, effort: Effort, known: int) -> Iterator[Cycle]:
     extra: tuple[int, ...] = ()
     for suffix, kind in (("-process", PROCESS), ("-realtime", REALTIME)):
-        if (component.edges.kind == kind).any():
-            extra += (kind,)
-            for name, steps in _searched(transactions, component, effort, (extra, suffix), known):
-                known.add(name.removesuffix(suffix))
-                yield name, steps
-
-
-def _searched(
-    transactions: Transactions,
-    component: Component,
-    effort: Effort,
-    order: tuple[tuple[int, ...], str],
-    known: set[str],
-) -> Iterator[Cycle]:
-    extra, suffix = order
-    if not extra and len(component.edges) == len(component.members):
-        yield _any_cycle(component)  # no more edges than members: there is no other
-        return
-    nothing = True
-    try:
-        for name in CYCLES:
-            if name in known:
+        if not (component.edges.kind == kind).any():
+            continue
+        extra += (kind,)
+        for place, name in enumerate(CYCLES):
+            if known >> place & 1:
                 continue
-            quick = _against_the_clock(transactions, component, name) if REALTIME in extra else None
+            effort.spend(COST)
+            quick = _against_the_clock(transactions, component, name) if kind == REALTIME else None
             steps = quick or SEARCHES[name](component, extra, effort)
             if steps:
-                nothing = False
+                known |= 1 << place
                 yield f"{name}{suffix}", steps
-    except Exhausted:
-        if nothing and not extra:
-            yield _any_cycle(component)
-        elif nothing:
-            yield f"cycle{suffix}", []
 
 
 def _any_cycle(component: Component) -> Cycle:

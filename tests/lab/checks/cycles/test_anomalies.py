@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from lab.checks.cycles import FORBIDDEN, LEVELS, MEANING, Level, serializable
-from lab.history import History
+from lab.history import Final, History
 from lab.verdict import Finding, Verdict
 from tests.lab.checks.cycles.made import history, serial_executions, together, txn
 
@@ -190,3 +191,73 @@ def test_a_witness_says_what_was_read_and_what_was_missed() -> None:
         "T0 comes before T1: T0 read key a as [], without T1's append of 1; "
         "T1 comes before T0: T1 read key b as [], without T0's append of 1"
     )
+
+
+FEW = 1_500_000
+"""Effort that suffices to look at one component, and for next to nothing in it."""
+
+
+def test_an_effort_that_is_used_up_still_fails_what_no_order_explains() -> None:
+    skews = [
+        txn(*body, at=(0, 1))
+        for n in range(3)
+        for body in ([["r", n, []], ["append", -n - 1, 1]], [["r", -n - 1, []], ["append", n, 1], ["r", "z", []]])
+    ]
+
+    assert serializable("list-append", effort=0)(history(*skews)).verdict is Verdict.FAIL
+    assert serializable("list-append", effort=FEW)(history(*skews)).verdict is Verdict.FAIL
+
+
+def test_an_effort_that_is_used_up_is_doubt_where_the_level_allows_what_was_found() -> None:
+    made = history(*LISTS["G2-item"])
+
+    assert serializable("list-append", level="snapshot-isolation")(made).verdict is Verdict.PASS
+    assert serializable("list-append", level="snapshot-isolation", effort=0)(made).verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_effort_that_is_used_up_for_real_time_is_doubt_only_where_real_time_counts() -> None:
+    made = history(*LISTS["G2-item-realtime"])
+
+    assert serializable("list-append", level="strict-serializable", effort=0)(made).verdict is Verdict.INCONCLUSIVE
+    told = serializable("list-append", realtime=True, effort=0)(made)
+    assert told.verdict is Verdict.PASS
+    assert "not all circles of real time" in told.why
+
+
+def test_a_value_that_is_written_twice_cannot_be_judged() -> None:
+    finding = serializable("list-append")(history(txn(["append", A, 1]), txn(["append", A, 1]), txn(["r", A, [1]])))
+
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "operations 0 and 1 both write 1 to key 'a'" in finding.why
+
+
+def test_a_value_out_of_nowhere_is_doubt() -> None:
+    finding = serializable("list-append")(history(txn(["append", A, 1]), txn(["r", A, [1, 9]])))
+
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "9 in key a" in finding.why
+
+
+@pytest.mark.parametrize(
+    "nothing", [history(), history(txn(["r", A, []], outcome="info")), history(txn(["append", A, 1]))]
+)
+def test_nothing_seen_is_doubt(nothing: History) -> None:
+    assert serializable("list-append")(nothing).verdict is Verdict.INCONCLUSIVE
+
+
+def test_what_was_settled_by_its_key_is_done_though_its_reads_are_lost() -> None:
+    made = history(txn(["append", A, 1]), txn(["r", A, [1]], ["append", A, 2]), txn(["r", A, [1, 2]]))
+    settled = [o if o.index != 1 else replace(o, result="already applied") for o in made.operations]
+
+    assert serializable("list-append")(History(tuple(settled))).verdict is Verdict.PASS
+    gone = [o if o.index != 2 else replace(o, result=[["r", A, [2]]]) for o in settled]
+    assert serializable("list-append", level="strict-serializable")(History(tuple(gone))).verdict is Verdict.FAIL
+
+
+def test_what_is_read_in_the_end_counts() -> None:
+    made = history(
+        *together([["append", A, 1], ["append", B, 1]], [["append", A, 2], ["append", B, 2]]), txn(["r", B, [1]])
+    )
+    final = Final({"txn": [["r", A, [1, 2]], ["r", B, [2, 1]]]}, {}, 0, 0)
+
+    assert "G0" in names(serializable("list-append")(replace(made, final=final)))
