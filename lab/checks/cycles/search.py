@@ -38,8 +38,8 @@ CLOSED = 1_500
 
 DATA = (WW, WR, RW)
 
-COST = 1_000_000
-"""What it takes to look at a component at all, however small it is: a thousandth of a second."""
+COST = 250_000
+"""What it takes to look at a component at all, however small it is."""
 
 UNSEARCHED, UNSEARCHED_ORDER = "unsearched", "unsearched-order"
 """In the place of a name: components, of the data or of order, that the effort did not suffice for."""

@@ -193,7 +193,7 @@ def test_a_witness_says_what_was_read_and_what_was_missed() -> None:
     )
 
 
-FEW = 1_500_000
+FEW = 300_000
 """Effort that suffices to look at one component, and for next to nothing in it."""
 
 
