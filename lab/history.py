@@ -21,6 +21,9 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 GIVEN_UP = "given up"
 """The last error of an operation that the end of the run cut short: it might have come back later."""
 
+REFUSED = "refused"
+"""The last error of an operation whose own condition did not hold: that is an answer, and nobody's fault."""
+
 
 class Outcome(enum.StrEnum):
     """How an operation ended, as far as the application was told."""
@@ -62,6 +65,11 @@ class Operation(msgspec.Struct, frozen=True):
     def given_up(self) -> bool:
         """Whether the end of the run cut it short."""
         return self.errors[-1:] == (GIVEN_UP,)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the application was told what it had asked for: it is done, or its own condition did not hold."""
+        return self.outcome is Outcome.OK or self.errors[-1:] == (REFUSED,)
 
 
 class FaultSpan(msgspec.Struct, frozen=True):

@@ -52,4 +52,6 @@ def _judge(history: History) -> Judgement:
         return failed(why, (index for index, word in entries.items() if word in WRONG))
     if not counts["right"]:
         return inconclusive("no write has a known outcome")
-    return passed(f"{counts['right']:,} units right, {counts['honest']} reported as unknown")
+    found = sum(o.outcome is Outcome.INFO and effects.get(o.unit or "", 0) == 1 for o in writes)
+    told = f" ({found} of them found, {counts['honest'] - found} not)" if counts["honest"] else ""
+    return passed(f"{counts['right']:,} units right, {counts['honest']} reported as unknown{told}")

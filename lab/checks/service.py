@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from lab.history import FaultSpan, History, Operation, Outcome
+from lab.history import FaultSpan, History, Operation
 from lab.verdict import Check, Judgement, failed, inconclusive, passed
 
 
 def recovers(*, within: float) -> Check:
     """After the last fault is healed every client is served again *within* so many seconds.
 
-    Served means: an operation that was begun after the heal, or was waiting at that time, has come back ok.
+    Served means: an operation begun after the heal, or waiting at that time, has come back with its answer.
     """
 
     def judge(history: History) -> Judgement:
@@ -45,7 +45,7 @@ def recovery_seconds(history: History) -> float | None:
 
 
 def unserved(history: History) -> list[int]:
-    """Return the clients without an ok operation after the last heal."""
+    """Return the clients without an answer after the last heal."""
     return sorted({operation.process for operation in history.operations} - _first_served(history).keys())
 
 
@@ -54,7 +54,7 @@ def _first_served(history: History) -> dict[int, float]:
     first: dict[int, float] = {}
     healed = history.healed
     for operation in history.operations:
-        if operation.outcome is Outcome.OK and operation.completed is not None and operation.completed >= healed:
+        if operation.answered and operation.completed is not None and operation.completed >= healed:
             seconds = operation.completed - healed
             first[operation.process] = min(seconds, first.get(operation.process, seconds))
     return first
@@ -66,13 +66,13 @@ def _last_of(clients: Iterable[int], history: History) -> Iterable[Operation]:
 
 
 def succeeds(*, at_least: float = 1.0) -> Check:
-    """At least this share (0 to 1) of the operations is reported done: the faults are hidden from users."""
+    """At least this share (0 to 1) of the operations is reported done or refused: faults are hidden from users."""
 
     def judge(history: History) -> Judgement:
         total = len(history.operations)
         if not total:
             return _no_clients()
-        missed = [operation for operation in history.operations if operation.outcome is not Outcome.OK]
+        missed = [operation for operation in history.operations if not operation.answered]
         share = 1 - len(missed) / total
         if share < at_least:
             first = _complaint(missed[0])
