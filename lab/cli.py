@@ -47,6 +47,7 @@ from lab.scenarios import SCENARIOS
 from lab.state import survey
 from lab.studies import STUDIES
 from lab.verdict import merge
+from lab.workloads import WORKLOADS
 
 
 class Group(click.Group):
@@ -149,13 +150,17 @@ def status(as_json: bool) -> int:
 @cli.command(name="list")
 @json_option
 def list_command(as_json: bool) -> int:
-    """List scenarios, studies and clusters."""
+    """List scenarios, workloads, studies and clusters."""
     if as_json:
         print_json(
             {
                 "scenarios": [
-                    {"name": s.name, "title": s.title, "needs": sorted(s.needs), "checks": [c.says for c in s.expect]}
+                    {"name": s.name, "title": s.title, "needs": sorted(s.needs), "checks": [c.says for c in s.checks]}
                     for s in SCENARIOS.values()
+                ],
+                "workloads": [
+                    {"name": name, "about": w.about, "checks": [c.says for c in w.checks]}
+                    for name, w in WORKLOADS.items()
                 ],
                 "studies": [
                     {"name": s.name, "title": s.title, "needs": sorted(s.needs), "checks": list(s.says)}
@@ -171,6 +176,9 @@ def list_command(as_json: bool) -> int:
     for scenario in SCENARIOS.values():
         table.add_row(scenario.name, scenario.title, ", ".join(sorted(scenario.needs)) or "-")
     out.print(table)
+    out.print("\n[bold]workloads[/bold], for lab run --workload NAME")
+    for name, workload in WORKLOADS.items():
+        out.print(f"  {name:<15} {workload.about}", soft_wrap=True)
     out.print("\n[bold]studies[/bold], by name only")
     for study in STUDIES.values():
         out.print(f"{study.name}  {study.title}")

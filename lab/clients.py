@@ -14,13 +14,13 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from lab.errors import Unhealthy
-from lab.history import GIVEN_UP, Json, Outcome
+from lab.history import GIVEN_UP, REFUSED, Json, Outcome
 from lab.journal import Completed, Invoked
 from lab.observer import Observer
 from lab.recorder import Recorder
 from lab.retry import AlreadyApplied, Backoff, Observation, OutcomeUnknown, Policy, RetryPolicy, sqlstate
 from lab.scenario import Scenario
-from lab.workloads.base import Perform, Request
+from lab.workloads.base import Perform, Refused, Request, Turn
 
 MOST_ERRORS = 50
 """Failed attempts of one operation that are told one by one."""
@@ -58,6 +58,11 @@ class _Client:
     policy: Policy
     reading: Policy
     errors: list[str] = field(default_factory=list)
+    turns: int = 0
+
+    def turn(self) -> Turn:
+        self.turns += 1
+        return Turn(self.number, self.turns - 1)
 
     def observe(self, observation: Observation) -> None:
         if len(self.errors) < MOST_ERRORS:
@@ -176,7 +181,7 @@ class Clients:
         try:
             while not self._stopping:
                 await asyncio.sleep(client.random.uniform(0, 2 * self._scenario.think))
-                await self._operate(client, self._scenario.workload.next(client.random))
+                await self._operate(client, self._scenario.workload.next(client.random, client.turn()))
         finally:
             async with self._changed:
                 self._changed.notify_all()
@@ -209,6 +214,9 @@ class Clients:
             answer = await policy(client.sessions, perform, key=unit)
         except OutcomeUnknown:
             return Outcome.INFO, None
+        except Refused:
+            client.errors.append(REFUSED)
+            return Outcome.FAIL, None
         except Exception as error:
             if not client.errors:
                 client.errors.append(f"{sqlstate(error) or type(error).__name__} at the end")
@@ -231,7 +239,7 @@ class Clients:
     async def _note(self, client: _Client, outcome: Outcome, ended: float) -> None:
         async with self._changed:
             self.completed += 1
-            if outcome is Outcome.OK:
+            if outcome is Outcome.OK or client.errors[-1:] == [REFUSED]:
                 self._served[client.number] = ended
             self._changed.notify_all()
 

@@ -14,7 +14,10 @@ FORMAT = 1
 
 
 class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
-    """First line: what is going to happen. *started* is RFC 3339; *plan* as in faults.plan, resolved."""
+    """First line: what is going to happen. *started* is RFC 3339; *plan* as in faults.plan, resolved.
+
+    *workload* is empty in journals that are older than the choice: it was the scenario's own.
+    """
 
     scenario: str
     cluster: str
@@ -24,6 +27,7 @@ class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     plan: dict[str, Json]
     versions: dict[str, str]
     format: int = FORMAT
+    workload: str = ""
 
 
 class Invoked(msgspec.Struct, frozen=True, tag="invoke", tag_field="record"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.checks import faults_fired
+from lab.errors import unknown_name
 from lab.journal import Journal, read_journal
+from lab.scenario import Scenario
 from lab.scenarios import choose
 from lab.verdict import Finding, Verdict, merge
+from lab.workloads import WORKLOADS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +28,24 @@ class Recheck:
 
 
 def recheck(path: Path) -> Recheck:
-    """Read a journal and apply the checks of its scenario.
+    """Read a journal and apply the checks of its scenario and its workload.
 
-    Raises MalformedFile, naming the line, for a file that is no journal, and UsageError for an unknown scenario.
+    Raises MalformedFile, naming the line, for a file that is no journal, and UsageError for a scenario or a workload
+    that is not known.
     """
     journal = read_journal(path)
     (scenario,) = choose([journal.run.scenario])
+    scenario = _as_it_ran(scenario, journal.run.workload)
     if journal.history.complete and journal.history.final is None:
         return Recheck(path, journal, journal.findings)  # it ended early, and says why: there is nothing to judge
-    findings = tuple(check(journal.history) for check in (faults_fired(), *scenario.expect))
+    findings = tuple(check(journal.history) for check in scenario.checks)
     return Recheck(path, journal, findings)
+
+
+def _as_it_ran(scenario: Scenario, workload: str) -> Scenario:
+    """Return *scenario* with the workload whose name, wrapped as the scenario does, was recorded."""
+    possible = {made.workload.name: made for made in map(scenario.with_workload, WORKLOADS.values())}
+    possible[scenario.workload.name] = scenario
+    if workload and workload not in possible:
+        raise unknown_name("workload", workload, possible)
+    return possible[workload] if workload else scenario

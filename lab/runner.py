@@ -19,7 +19,6 @@ from sqlalchemy.pool import QueuePool
 
 from faults.errors import FaultError
 from faults.plan import Plan
-from lab.checks import faults_fired
 from lab.cleanup import to_its_end, together
 from lab.clients import Clients
 from lab.clusters.base import HURTS_NODES, Capability, Cluster, HoldsLeases, require
@@ -67,6 +66,7 @@ class Result:
     plan: Plan
     seconds: float
     journal: Path
+    workload: str = ""
 
 
 async def run_scenario(
@@ -92,7 +92,7 @@ async def run_scenario(
         verdict = merge(finding.verdict for finding in findings)
         seconds = run.recorder.now()
         run.recorder.record(Closed(verdict, seconds))
-    return Result(scenario.name, verdict, findings, run.history(), resolved, seconds, journal)
+    return Result(scenario.name, verdict, findings, run.history(), resolved, seconds, journal, scenario.workload.name)
 
 
 class _Run:
@@ -142,6 +142,7 @@ class _Run:
             started=datetime.datetime.now(datetime.UTC).isoformat(),
             plan=cast("dict[str, Json]", self._plan.to_json()),
             versions={package: _version(package) for package in PACKAGES},
+            workload=scenario.workload.name,
         )
 
     async def _prepare(self) -> None:
@@ -231,7 +232,7 @@ class _Run:
     def _judge(self) -> tuple[Finding, ...]:
         self._enter("checking")
         history = self.history()
-        findings = tuple(check(history) for check in (faults_fired(), *self._scenario.expect))
+        findings = tuple(check(history) for check in self._scenario.checks)
         for finding in findings:
             self.recorder.record(Judged(finding))
         return findings

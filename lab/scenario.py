@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from faults.plan import Step
+from lab.checks import connections_returned, exactly_once, faults_fired
 from lab.clusters.base import Capability, needs_of
 from lab.db.drivers import Driver
 from lab.retry import Policy
 from lab.verdict import Check
 from lab.workloads.base import Workload
+from lab.workloads.provoked import Provoked
+
+SOUND = (exactly_once(), connections_returned())
+"""What holds in every scenario with every workload: each effect once, and nothing left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Scenario:
     (*settle* seconds at most); an operation that has not ended *drain* seconds after that is given up as unknown. Steps
     of the plan whose trigger has not come after *patience* seconds are given up: the verdict will be inconclusive.
     Writes go through *policy*; reads are the lab's own observations, and give up after *read_deadline* seconds.
+    *expect* is what the scenario itself claims; what its workload and every scenario claim is in `checks`.
     """
 
     name: str
@@ -62,6 +68,25 @@ class Scenario:
         return needs_of(step.fault for step in self.plan) | self.also_needs
 
     @property
+    def checks(self) -> tuple[Check, ...]:
+        """All that it is judged by: the faults fired, the data is right, nothing is left behind, and *expect*."""
+        return (faults_fired(), *self.workload.checks, *SOUND, *self.expect)
+
+    def with_workload(self, workload: Workload) -> Scenario:
+        """Return the scenario with another workload, which its title names, within whatever is wrapped around its own.
+
+        One that has a workload of this name already keeps it, with the size that it was given on purpose.
+        """
+        within = _within(self.workload, workload)
+        if within.name == self.workload.name:
+            return self
+        return replace(self, workload=within, title=f"{within.name}: {self.title}")
+
+    @property
     def policy_name(self) -> str:
         """The policy's name in reports."""
         return getattr(self.policy, "__name__", None) or type(self.policy).__name__
+
+
+def _within(outer: Workload, workload: Workload) -> Workload:
+    return replace(outer, inner=_within(outer.inner, workload)) if isinstance(outer, Provoked) else workload

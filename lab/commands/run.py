@@ -39,6 +39,7 @@ from lab.suite import run_suite
 @cluster_option
 @seed_option
 @json_option
+@click.option("--workload", help="run them with this workload in place of their own; see lab list")
 @click.option(
     "--report", type=FilePath(file_okay=False, path_type=Path), help="keep journals and results in this folder"
 )
@@ -50,13 +51,14 @@ def run(
     cluster: ClusterChoice,
     seed: int | None,
     as_json: bool,
+    workload: str | None,
     report: Path | None,
     plan_file: Path | None,
 ) -> int:
     """Run SCENARIOS and studies (all scenarios by default) and judge what happened."""
-    chosen, studies = choose_both(scenarios)
-    if plan_file and not chosen:
-        raise UsageError("--plan is for scenarios; name one")
+    chosen, studies = choose_both(scenarios, workload)
+    if (plan_file or workload) and not chosen:
+        raise UsageError(f"{'--plan' if plan_file else '--workload'} is for scenarios; name one")
     plan = read_plan(plan_file) if plan_file else None
     seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
     with Display(err, len(chosen) + len(studies)) as display:
@@ -89,14 +91,17 @@ def run(
     return EXIT[suite.verdict]
 
 
-def choose_both(names: Sequence[str]) -> tuple[list[Scenario], list[Study]]:
-    """Return the scenarios and the studies of these names, or all scenarios; raise UsageError for an unknown name."""
+def choose_both(names: Sequence[str], workload: str | None = None) -> tuple[list[Scenario], list[Study]]:
+    """Return the scenarios and the studies of these names, or all scenarios; raise UsageError for an unknown name.
+
+    Scenarios come with *workload*, if one is named, in place of their own.
+    """
     for name in names:
         if name not in SCENARIOS and name not in STUDIES:
             raise unknown_name("scenario or study", name, [*SCENARIOS, *STUDIES])
     scenarios = [name for name in names if name in SCENARIOS]
     studies = [STUDIES[name] for name in names if name in STUDIES]
-    return choose(scenarios) if scenarios or not studies else [], studies
+    return choose(scenarios, workload) if scenarios or not studies else [], studies
 
 
 def read_plan(path: Path) -> Plan:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from decimal import Decimal
 from typing import Final
 
-from sqlalchemy import Dialect, text
+from sqlalchemy import Dialect, Numeric, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 POLL: Final = 0.01
 """Seconds between two looks whether sessions are gone."""
@@ -49,6 +53,27 @@ def trust_row_counts(dialect: Dialect) -> None:
     """
     if dialect.name == "cockroachdb":
         dialect.supports_sane_rowcount = True
+
+
+class database_time(FunctionElement[Decimal]):  # noqa: N801 - named as a function of SQL
+    """The database's own time of a transaction that inserts it, as a number that grows: nanoseconds, or seconds.
+
+    CockroachDB orders transactions by their logical timestamps, and nothing else that it offers is promised to agree
+    with their order. On PostgreSQL, one server, the clock at the statement does.
+    """
+
+    type = Numeric()
+    inherit_cache = True
+
+
+@compiles(database_time)
+def _clock(_element: database_time, _compiler: SQLCompiler, **_: object) -> str:
+    return "extract(epoch from clock_timestamp())"
+
+
+@compiles(database_time, "cockroachdb")
+def _logical(_element: database_time, _compiler: SQLCompiler, **_: object) -> str:
+    return "cluster_logical_timestamp()"
 
 
 async def open_transactions(engine: AsyncEngine, application: str) -> int:

@@ -74,6 +74,7 @@ def result_to_json(result: Result) -> dict[str, Json]:
     shown = figures(result)
     json: dict[str, Json] = {
         "scenario": result.scenario,
+        "workload": result.workload,
         "verdict": result.verdict.value,
         "plan": msgspec.to_builtins(result.plan.to_json()),
         "evidence": [{**msgspec.to_builtins(span), "fired": span.fired} for span in result.history.faults],

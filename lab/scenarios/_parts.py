@@ -1,8 +1,8 @@
-"""What the shipped scenarios share: policies, workloads and the checks that always apply."""
+"""What the shipped scenarios share: policies, workloads and what they claim of the service."""
 
 from __future__ import annotations
 
-from lab.checks import answers, connections_returned, conserved, exactly_once, explained, recovers, succeeds
+from lab.checks import answers, recovers, succeeds
 from lab.retry import Backoff, RetryPolicy
 from lab.verdict import Check
 from lab.workloads.bank import Bank
@@ -12,16 +12,6 @@ right = RetryPolicy(attempts=40, deadline=10.0, backoff=Backoff(0.01, 0.3), late
 
 bank = Bank(accounts=16)
 """Accounts enough that transfers seldom meet."""
-
-
-def sound(workload: Bank) -> tuple[Check, ...]:
-    """Return the checks of every scenario: whatever strikes, the data is right and nothing leaks."""
-    return (
-        conserved(total=workload.total, accounts=workload.accounts),
-        explained(initial=workload.initial),
-        exactly_once(),
-        connections_returned(),
-    )
 
 
 def served(*, longest: float = 12.0) -> tuple[Check, ...]:

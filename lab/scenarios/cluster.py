@@ -22,7 +22,7 @@ from lab.checks import answers, doubted, met, recovers, restrained
 from lab.clusters.base import Capability
 from lab.retry import Backoff, RetryPolicy
 from lab.scenario import EngineSettings, Scenario
-from lab.scenarios._parts import bank, served, sound
+from lab.scenarios._parts import bank, served
 from lab.verdict import Check
 from lab.workloads.bank import Bank
 from lab.workloads.provoked import Provoked
@@ -56,7 +56,7 @@ SCENARIOS = (
         policy=patient,
         engine=short,
         plan=(after(60, Kill(on=ONE_NODE), lasting=5.0),),
-        expect=(*sound(bank), *unnoticed()),
+        expect=unnoticed(),
         settle=LEASE,
         drain=patient.deadline,
         read_deadline=patient.deadline,
@@ -75,7 +75,7 @@ SCENARIOS = (
             at(0.1, BendLinks(Latency(delay=0.05), on=EVERY_NODE), lasting=10.0),
             at(1.0, Kill(on=LEASEHOLDER), lasting=5.0),
         ),
-        expect=(*sound(BUSY), *unnoticed(), doubted(at_least=1)),
+        expect=(*unnoticed(), doubted(at_least=1)),
         settle=LEASE,
         drain=patient.deadline,
         read_deadline=patient.deadline,
@@ -87,7 +87,7 @@ SCENARIOS = (
         policy=patient,
         engine=short,
         plan=(after(60, Pause(on=ONE_NODE), lasting=6.0),),
-        expect=(*sound(bank), *unnoticed()),
+        expect=unnoticed(),
         settle=LEASE,
         drain=patient.deadline,
         read_deadline=patient.deadline,
@@ -99,7 +99,7 @@ SCENARIOS = (
         policy=patient,
         engine=short,
         plan=(after(60, Disconnect(on=ONE_NODE), lasting=6.0),),
-        expect=(*sound(bank), *unnoticed()),
+        expect=unnoticed(),
         settle=LEASE,
         drain=patient.deadline,
         read_deadline=patient.deadline,
@@ -111,7 +111,7 @@ SCENARIOS = (
         policy=patient,
         engine=short,
         plan=(after(30, RollingRestart()),),
-        expect=(*sound(bank), *unnoticed()),
+        expect=unnoticed(),
         settle=LEASE,
         drain=patient.deadline,
         read_deadline=patient.deadline,
@@ -124,7 +124,7 @@ SCENARIOS = (
         policy=patient,
         engine=short,
         plan=(after(60, Isolate(on=ONE_NODE), lasting=8.0),),
-        expect=(*sound(bank), *unnoticed()),
+        expect=unnoticed(),
         settle=LEASE,
         drain=patient.deadline,
         read_deadline=patient.deadline,
@@ -137,7 +137,6 @@ SCENARIOS = (
         engine=short,
         plan=(after(60, Isolate(on=LEASEHOLDER, direction="to"), lasting=15.0),),
         expect=(
-            *sound(BUSY),
             answers(within=hasty.deadline + 3),
             recovers(within=LEASE),
             restrained(attempts_per_second=4.0, burst=8),
@@ -152,7 +151,7 @@ SCENARIOS = (
         workload=bank,
         policy=patient,
         plan=(at(0.2, BendLinks(Latency(delay=0.020), on=EVERY_NODE), lasting=3.0),),
-        expect=(*sound(bank), *unnoticed()),
+        expect=unnoticed(),
         settle=LEASE,
         drain=patient.deadline,
         read_deadline=patient.deadline,
@@ -163,7 +162,7 @@ SCENARIOS = (
         workload=Provoked(bank, "SELECT crdb_internal.force_retry('1h')"),
         policy=patient,
         seconds=2.0,
-        expect=(*sound(bank), *served(), met("40001", at_least=5)),
+        expect=(*served(), met("40001", at_least=5)),
         also_needs=frozenset({Capability.FORCED_RETRIES}),
     ),
     Scenario(
@@ -172,7 +171,7 @@ SCENARIOS = (
         workload=Provoked(bank, "SET LOCAL inject_retry_errors_enabled = on"),
         policy=patient,
         seconds=2.0,
-        expect=(*sound(bank), *served(), met("40001", at_least=5)),
+        expect=(*served(), met("40001", at_least=5)),
         also_needs=frozenset({Capability.INJECTED_RETRIES}),
     ),
     Scenario(
@@ -182,7 +181,7 @@ SCENARIOS = (
         policy=patient,
         engine=EngineSettings(pool_pre_ping=True, pool_recycle=1.0, statement_timeout=1.0, command_timeout=1.5),
         plan=(after(40, Kill(on=ONE_NODE), lasting=4.0),),
-        expect=(*sound(bank), *unnoticed()),
+        expect=unnoticed(),
         settle=LEASE,
         drain=patient.deadline,
         read_deadline=patient.deadline,

@@ -18,7 +18,7 @@ from faults.pgwire.rules import (
 from faults.plan import Step, Strike, at
 from lab.checks import doubted, met
 from lab.scenario import Scenario
-from lab.scenarios._parts import bank, right, sound, unnoticed
+from lab.scenarios._parts import bank, right, unnoticed
 
 
 def often(rule: Rule, probability: float, seed: int, *, lasting: float) -> tuple[Step, Step]:
@@ -43,7 +43,7 @@ SCENARIOS = (
             *often(lost_request(), 0.08, 2, lasting=2.0),
             *often(ambiguous_result(), 0.08, 3, lasting=2.0),
         ),
-        expect=(*sound(bank), *unnoticed(), doubted(at_least=3)),
+        expect=(*unnoticed(), doubted(at_least=3)),
     ),
     Scenario(
         name="conflicts",
@@ -54,7 +54,7 @@ SCENARIOS = (
             *often(serialization_failure(), 0.03, 1, lasting=1.5),
             *often(serialization_failure_at_commit(), 0.08, 2, lasting=1.5),
         ),
-        expect=(*sound(bank), *unnoticed(), met("40001", at_least=5)),
+        expect=(*unnoticed(), met("40001", at_least=5)),
     ),
     Scenario(
         name="shutdown",
@@ -65,7 +65,7 @@ SCENARIOS = (
             at(0.1, Strike(replace(admin_shutdown(), times=12, skip=5, where=Where(sql="update|select"))), lasting=1.5),
             at(0.1, Strike(replace(too_many_connections(), times=4)), lasting=1.5),
         ),
-        expect=(*sound(bank), *unnoticed()),
+        expect=unnoticed(),
     ),
     Scenario(
         name="slow-commit",
@@ -73,6 +73,6 @@ SCENARIOS = (
         workload=bank,
         policy=right,
         plan=(*often(slow, 0.2, 1, lasting=1.5),),
-        expect=(*sound(bank), *unnoticed()),
+        expect=unnoticed(),
     ),
 )

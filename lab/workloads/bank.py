@@ -14,10 +14,12 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Mapped, mapped_column
 
+from lab.checks import conserved, explained
 from lab.db.models import Base, IdempotencyKey
 from lab.db.schema import create_tables, drop_tables, table_of
 from lab.history import Json
-from lab.workloads.base import Perform, Request, State
+from lab.verdict import Check
+from lab.workloads.base import Perform, Request, State, Turn
 
 
 class Account(Base):
@@ -81,6 +83,16 @@ class Bank:
         return "bank"
 
     @property
+    def about(self) -> str:
+        """What it does and what must hold."""
+        return "transfers between accounts and snapshot reads; the total never changes"
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Money is conserved in every snapshot, and the transfers on record explain every balance."""
+        return conserved(total=self.total, accounts=self.accounts), explained(initial=self.initial)
+
+    @property
     def total(self) -> int:
         """What all accounts hold together, always."""
         return self.accounts * self.initial
@@ -93,7 +105,7 @@ class Bank:
             rows = [{"id": number, "balance": self.initial} for number in range(self.accounts)]
             await connection.execute(insert(Account), rows)
 
-    def next(self, random: random_module.Random) -> Request:
+    def next(self, random: random_module.Random, turn: Turn) -> Request:  # noqa: ARG002 - nothing has to be unique
         """Draw a read of all accounts, or a transfer between two."""
         if random.random() < self.reads:
             return Request("read", None, lambda _unit: _read, writes=False)
@@ -106,7 +118,7 @@ class Bank:
         """Read all balances, and how many times each unit is on record."""
         async with sessions() as session, session.begin():
             transfers = (await session.scalars(select(Transfer))).all()
-            state: Json = {"balances": await _read(session), "moved": _moved(transfers)}
+            state: Json = {"balances": await _read(session), "moved": moved(transfers)}
             return State(state, dict(Counter(transfer.unit for transfer in transfers)))
 
 
@@ -116,7 +128,8 @@ async def _read(session: AsyncSession) -> Json:
     return {str(balance.id): balance.balance for balance in balances}
 
 
-def _moved(transfers: Iterable[Transfer]) -> dict[str, Json]:
+def moved(transfers: Iterable[Transfer]) -> dict[str, Json]:
+    """Return what the transfers on record add to each account: {"account": amount}."""
     net: Counter[str] = Counter()
     for transfer in transfers:
         net[str(transfer.source)] -= transfer.amount

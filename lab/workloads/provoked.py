@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from lab.history import Json
-from lab.workloads.base import Perform, Request, State, Workload
+from lab.verdict import Check
+from lab.workloads.base import Perform, Request, State, Turn, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,23 @@ class Provoked:
         """Its name in reports."""
         return f"{self.inner.name}, provoked"
 
+    @property
+    def about(self) -> str:
+        """What the inner workload does."""
+        return self.inner.about
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """What must hold for the inner workload."""
+        return self.inner.checks
+
     async def set_up(self, engine: AsyncEngine) -> None:
         """Make the tables of the inner workload."""
         await self.inner.set_up(engine)
 
-    def next(self, random: random_module.Random) -> Request:
+    def next(self, random: random_module.Random, turn: Turn) -> Request:
         """Draw an operation, and whether it provokes a failure."""
-        request, provokes = self.inner.next(random), random.random() < self.share
+        request, provokes = self.inner.next(random, turn), random.random() < self.share
         if not (provokes and request.writes):
             return request
         return replace(request, perform=lambda unit: self._provoking(request.perform(unit)))

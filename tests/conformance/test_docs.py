@@ -18,6 +18,7 @@ from lab.clusters.base import Capability
 from lab.retry import RetryPolicy
 from lab.scenario import Scenario
 from lab.scenarios import SCENARIOS
+from lab.workloads import WORKLOADS
 from lab.workloads.bank import Bank
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,11 @@ def test_a_capability_has_its_row_among_the_clusters(capability: Capability) -> 
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_a_cluster_has_its_row_in_the_readme(name: str) -> None:
     assert f"| `{name}` |" in README.partition("## Clusters")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_workload_is_named_in_the_readme(name: str) -> None:
+    assert re.search(rf"[ ]{name}[,.:]", README.partition("lab run --workload NAME")[2].partition("\n- ")[0])
 
 
 @pytest.mark.parametrize("command", re.findall(r"`lab (\w+)", README))

@@ -193,6 +193,8 @@ def test_a_state_folder_may_have_any_name(state: Path) -> None:
         (["run", "hermitag"], "did you mean hermitage?"),
         (["run", "hermitage", "--plan", "/nowhere/plan.json"], "--plan is for scenarios"),
         (["run", ""], "unknown scenario or study ''"),
+        (["run", "--workload", "list-apend"], "did you mean list-append?"),
+        (["run", "hermitage", "--workload", "set"], "--workload is for scenarios"),
         (["run", "--report", "", "steady"], "'--report': it is empty"),
         (["run", "--plan", "", "steady"], "'--plan': it is empty"),
         (["replay", ""], "it is empty"),
@@ -231,6 +233,19 @@ def test_a_malformed_plan_is_refused_with_its_place(state: Path, tmp_path: Path,
     assert result.returncode == 2
     assert said in one_line(result)
     assert left_behind(state) == []
+
+
+def test_a_run_with_another_workload_is_judged_again_by_the_checks_of_that_workload(
+    state: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report"
+    ran = lab(state, "run", "steady", "--workload", "orders", "--report", report, "--json")
+    again = lab(state, "replay", report / "steady.jsonl", "--json", LAB_POSTGRES_BIN="/nowhere")
+
+    assert ran.returncode == 0
+    checks = answer(ran)["results"][0]["checks"]
+    assert {"stock kept", "paid once"} <= {finding["check"] for finding in checks}
+    assert answer(again)[0]["checks"] == checks
 
 
 def test_a_malformed_journal_is_refused_with_its_line(state: Path, tmp_path: Path) -> None:
@@ -460,7 +475,7 @@ def test_the_doctor_tells_what_a_machine_lacks(state: Path) -> None:
     assert "✘ PostgreSQL" in result.stdout
 
 
-def test_the_list_names_every_scenario_and_cluster(state: Path) -> None:
+def test_the_list_names_every_scenario_workload_and_cluster(state: Path) -> None:
     listed = answer(lab(state, "list", "--json"))
 
     assert {"steady", "latency", "commit-doubt", "total-outage"} <= {
@@ -471,6 +486,8 @@ def test_the_list_names_every_scenario_and_cluster(state: Path) -> None:
     table = lab(state, "list").stdout
     assert "hot-rows" in table
     assert "hermitage" in table
+    assert {"bank", "list-append", "version-counter"} <= {workload["name"] for workload in listed["workloads"]}
+    assert "version-counter" in table
 
 
 def test_the_proxy_alone_is_a_drop_in(state: Path) -> None:

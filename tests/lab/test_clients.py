@@ -22,8 +22,8 @@ from lab.observer import Nobody
 from lab.recorder import Recorder
 from lab.retry import Sessions, Work
 from lab.scenario import Scenario
-from lab.verdict import Verdict
-from lab.workloads.base import Perform, Request, State
+from lab.verdict import Check, Verdict
+from lab.workloads.base import Perform, Request, State, Turn
 
 
 class NoSession:
@@ -38,11 +38,13 @@ class Notes:
     """A workload that only writes, and notes what has passed its COMMIT."""
 
     name: str = "notes"
+    about: str = "notes"
+    checks: tuple[Check, ...] = ()
 
     async def set_up(self, engine: AsyncEngine) -> None:
         """Need nothing."""
 
-    def next(self, random: Random) -> Request:
+    def next(self, random: Random, turn: Turn) -> Request:  # noqa: ARG002 - the protocol's
         """Ask for a write."""
         return Request("write", random.random(), _perform, writes=True)
 

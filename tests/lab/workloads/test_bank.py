@@ -4,43 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
-import asyncpg
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from lab.checks import conserved, exactly_once, explained
-from lab.clusters.postgres import PostgresServer
-from lab.db.engine import application_engine
-from lab.db.target import Address, Target
 from lab.history import Final, History, Operation, Outcome
 from lab.retry import sqlstate
 from lab.verdict import Verdict
 from lab.workloads.bank import Account, Bank, TransferOrder
-from lab.workloads.base import Request, Workload
+from lab.workloads.base import Request, Turn, Workload
 
-DATABASE = "workloads"
 RETRYABLE = {"40001", "40P01"}
 BANK = Bank(accounts=4, initial=10, reads=0.25, most=5)
-
-
-@pytest.fixture(scope="module")
-async def engine(postgres: PostgresServer) -> AsyncIterator[AsyncEngine]:
-    """An engine on a database of our own: other tests on the shared server have tables of the same names."""
-    admin: Any = await asyncpg.connect(
-        host=postgres.host, port=postgres.port, user=postgres.user, password=postgres.password, database="postgres"
-    )
-    await admin.execute(f"CREATE DATABASE {DATABASE}")
-    await admin.close()
-    target = Target("postgresql", (Address(postgres.host, postgres.port),), postgres.user, postgres.password, DATABASE)
-    made = application_engine(target)
-    yield made
-    await made.dispose()
 
 
 @pytest.fixture
@@ -51,7 +31,7 @@ async def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
 
 def requests(seed: int, count: int, bank: Bank = BANK) -> list[Request]:
     random = Random(seed)
-    return [bank.next(random) for _ in range(count)]
+    return [bank.next(random, Turn(0, number)) for number in range(count)]
 
 
 def transfer(source: int, destination: int, amount: int) -> Request:
