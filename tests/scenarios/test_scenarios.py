@@ -90,6 +90,8 @@ MISTAKES = [
     mistake("lost-acks", wrong.blind_retry, "exactly once"),
     mistake("lost-acks", wrong.forgets_commit_doubt, "exactly once"),
     mistake("conflicts", wrong.no_retry, "succeeds"),
+    mistake("anomalies", wrong.blind_retry, "serializable"),
+    mistake("anomalies", wrong.swallow, "appends kept"),
     mistake("conflicts", wrong.swallow, "exactly once"),
     mistake("shutdown", wrong.no_retry, "succeeds"),
     mistake("gateway-lost", wrong.no_retry, "succeeds"),
