@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import linearizable, parsing, policy, proxy, startup
+from benchmarks import linearizable, parsing, policy, proxy, recording, startup
 
 
 def main() -> int:
@@ -11,6 +11,7 @@ def main() -> int:
         "start": startup,
         "proxy": proxy,
         "policy": policy,
+        "recording": recording,
         "parsing": parsing,
         "linearizable": linearizable,
     }
