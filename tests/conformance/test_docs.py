@@ -71,8 +71,9 @@ def test_a_cluster_has_its_row_in_the_readme(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_a_workload_is_named_in_the_readme(name: str) -> None:
-    assert re.search(rf"[ ]{name}[,.:]", README.partition("lab run --workload NAME")[2].partition("\n- ")[0])
+def test_a_workload_is_named_in_the_readme_and_has_its_row(name: str) -> None:
+    assert f"| `{name}` |" in (ROOT / "docs" / "workloads.md").read_text(encoding="utf-8")
+    assert re.search(rf"[ ]{name}[,.: ]", README.partition("lab run --workload NAME")[2].partition("\n- ")[0])
 
 
 @pytest.mark.parametrize("command", re.findall(r"`lab (\w+)", README))
