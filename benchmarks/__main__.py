@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import linearizable, parsing, policy, proxy, recording, startup
+from benchmarks import cycles, linearizable, parsing, policy, proxy, recording, startup
 
 
 def main() -> int:
@@ -14,6 +14,7 @@ def main() -> int:
         "recording": recording,
         "parsing": parsing,
         "linearizable": linearizable,
+        "cycles": cycles,
     }
     for title, part in parts.items():
         print(f"\n== {title} ==")

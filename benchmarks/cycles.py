@@ -35,7 +35,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(measured(int(sys.argv[2]))))
         return
-    sizes = [int(argument) for argument in sys.argv[1:]] or SIZES
+    sizes = [int(argument) for argument in sys.argv[1:] if argument.isdecimal()] or SIZES
     print("list-append, real-time edges, valid, in memory; best of", ROUNDS)
     for size in sizes:
         out = subprocess.run(

@@ -20,6 +20,7 @@ from lab.checks import (
 )
 from lab.checks.cycles import Level, NoTransactions, collect, judge_transactions
 from lab.checks.cycles.judge import Lists
+from lab.checks.resolution import settled
 from lab.errors import UsageError, unknown_name
 from lab.formats import Format, read_history, read_operations
 from lab.formats.detect import detect
@@ -165,7 +166,9 @@ def check_file(path: Path, model: str, options: Options | None = None) -> Checke
     else:
         history = read_history(path)
         _refuse_other_kinds(path, chosen, history.operations)
-        finding, count = chosen.check(options, history)(history), len(history.operations)
+        check = chosen.check(options, history)
+        finding = (settled(check) if history.final is not None else check)(history)
+        count = len(history.operations)
     return Checked(path, chosen, finding, count, time.perf_counter() - begun)
 
 

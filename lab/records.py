@@ -28,6 +28,7 @@ class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     versions: dict[str, str]
     format: int = FORMAT
     workload: str = ""
+    isolation: str = "SERIALIZABLE"
 
 
 class Invoked(msgspec.Struct, frozen=True, tag="invoke", tag_field="record"):

@@ -143,6 +143,7 @@ class _Run:
             plan=cast("dict[str, Json]", self._plan.to_json()),
             versions={package: _version(package) for package in PACKAGES},
             workload=scenario.workload.name,
+            isolation=scenario.engine.isolation_level,
         )
 
     async def _prepare(self) -> None:

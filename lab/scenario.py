@@ -9,6 +9,7 @@ from faults.plan import Step
 from lab.checks import connections_returned, exactly_once, faults_fired
 from lab.clusters.base import Capability, needs_of
 from lab.db.drivers import Driver
+from lab.db.engine import IsolationLevel
 from lab.retry import Policy
 from lab.verdict import Check
 from lab.workloads.base import Workload
@@ -29,6 +30,7 @@ class EngineSettings:
     command_timeout: float = 2.0
     statement_timeout: float | None = 2.0
     pool_recycle: float = 300.0
+    isolation_level: IsolationLevel = "SERIALIZABLE"
 
     def arguments(self) -> dict[str, Any]:
         """Return the settings as keyword arguments of `application_engine`."""
@@ -81,6 +83,10 @@ class Scenario:
         if within.name == self.workload.name:
             return self
         return replace(self, workload=within, title=f"{within.name}: {self.title}")
+
+    def with_isolation(self, level: IsolationLevel) -> Scenario:
+        """Return the scenario at another isolation level, which its title names: what would it let through?"""
+        return replace(self, engine=replace(self.engine, isolation_level=level), title=f"{level}: {self.title}")
 
     @property
     def policy_name(self) -> str:

@@ -24,6 +24,7 @@ from lab.console import (
     print_json,
     seed_option,
 )
+from lab.db.engine import IsolationLevel
 from lab.errors import MalformedFile, UsageError, unknown_name
 from lab.report.figures import suite_to_json
 from lab.report.files import write_report
@@ -33,6 +34,12 @@ from lab.scenarios import SCENARIOS, choose
 from lab.studies import STUDIES, Study
 from lab.suite import run_suite
 
+ISOLATION: dict[str, IsolationLevel] = {
+    "serializable": "SERIALIZABLE",
+    "repeatable-read": "REPEATABLE READ",
+    "read-committed": "READ COMMITTED",
+}
+
 
 @click.command()
 @click.argument("scenarios", nargs=-1)
@@ -40,6 +47,11 @@ from lab.suite import run_suite
 @seed_option
 @json_option
 @click.option("--workload", help="run them with this workload in place of their own; see lab list")
+@click.option(
+    "--isolation",
+    type=click.Choice(list(ISOLATION)),
+    help="of the application's transactions; weaker ones show what serializable keeps out",
+)
 @click.option(
     "--report", type=FilePath(file_okay=False, path_type=Path), help="keep journals and results in this folder"
 )
@@ -52,13 +64,17 @@ def run(
     seed: int | None,
     as_json: bool,
     workload: str | None,
+    isolation: str | None,
     report: Path | None,
     plan_file: Path | None,
 ) -> int:
     """Run SCENARIOS and studies (all scenarios by default) and judge what happened."""
     chosen, studies = choose_both(scenarios, workload)
-    if (plan_file or workload) and not chosen:
-        raise UsageError(f"{'--plan' if plan_file else '--workload'} is for scenarios; name one")
+    for option, given in (("--plan", plan_file), ("--workload", workload), ("--isolation", isolation)):
+        if given and not chosen:
+            raise UsageError(f"{option} is for scenarios; name one")
+    if isolation:
+        chosen = [scenario.with_isolation(ISOLATION[isolation]) for scenario in chosen]
     plan = read_plan(plan_file) if plan_file else None
     seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
     with Display(err, len(chosen) + len(studies)) as display:

@@ -16,6 +16,7 @@ from lab.scenario import EngineSettings, Scenario
 from lab.scenarios import SCENARIOS
 from lab.suite import able
 from lab.verdict import Verdict
+from lab.workloads import WORKLOADS
 
 
 def explain(result: Result) -> str:
@@ -151,3 +152,16 @@ async def test_the_journal_of_a_run_holds_its_whole_history(cluster: Cluster, se
     assert read.findings == result.findings
     assert read.verdict is result.verdict
     assert Plan.from_json(read.run.plan) == result.plan
+
+
+async def test_weaker_isolation_is_caught_by_the_order_that_is_not_there(
+    cluster: Cluster, seed: int, journal: Path
+) -> None:
+    weak = replace(
+        SCENARIOS["steady"].with_workload(WORKLOADS["list-append"]).with_isolation("READ COMMITTED"), think=0
+    )
+
+    result = await run_scenario(weak, cluster, seed=seed, journal=journal)
+
+    assert "serializable" in findings(result, Verdict.FAIL), explain(result)
+    assert read_journal(journal).run.isolation == "READ COMMITTED"

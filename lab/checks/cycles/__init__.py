@@ -3,7 +3,7 @@
 To add an anomaly without a cycle: a rule in `append_anomalies` or `registers`; its name and who forbids it in `names`.
 """
 
-from lab.checks.cycles.columns import NoTransactions, Transactions, collect, transactions_of
+from lab.checks.cycles.columns import NoTransactions, Transactions, collect
 from lab.checks.cycles.judge import judge_transactions, serializable
 from lab.checks.cycles.names import FORBIDDEN, LEVELS, MEANING, Level
 
@@ -17,5 +17,4 @@ __all__ = [
     "collect",
     "judge_transactions",
     "serializable",
-    "transactions_of",
 ]

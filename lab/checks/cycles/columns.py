@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.history import History, Json, Operation, Outcome
+from lab.history import Json, Operation, Outcome
 
 Ints: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
@@ -27,9 +27,6 @@ KINDS = {"r": READ, "append": WRITE, "w": WRITE}
 
 BLOCK = 50_000
 """Operations that are turned into columns at once."""
-
-FINAL_PROCESS = -1
-"""Process of the transaction that reads everything in the end."""
 
 
 class NoTransactions(ValueError):
@@ -93,23 +90,6 @@ class _Codes(dict[Any, int]):
         for thing in things:
             # 1, 1.0 and true are one key to Python, and three values to everybody else
             yield self[thing if type(thing) in (int, str) else (json.dumps(thing), type(thing).__name__)]
-
-
-def transactions_of(history: History, *, registers: bool = False) -> Transactions:
-    """Return the transactions of a history; those of a run with its final reads as one more transaction at the end.
-
-    Raises NoTransactions.
-    """
-    return collect(itertools.chain(history.operations, _final(history)), registers=registers)
-
-
-def _final(history: History) -> Iterator[Operation]:
-    state = history.final.state if history.final is not None else None
-    reads = state.get("txn") if isinstance(state, dict) else None
-    if isinstance(reads, list) and reads:
-        index = max((operation.index for operation in history.operations), default=-1) + 1
-        last = max((o.completed or o.invoked for o in history.operations), default=0.0)
-        yield Operation(index, FINAL_PROCESS, "txn", reads, Outcome.OK, last + 1, last + 2, reads)
 
 
 def collect(operations: Iterable[Operation], *, registers: bool = False) -> Transactions:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from lab.checks.cycles.append_anomalies import AppendAnomalies
 from lab.checks.cycles.appends import NotUnique, TooMany, append_edges, appends_of
-from lab.checks.cycles.columns import OK, NoTransactions, Transactions, transactions_of
+from lab.checks.cycles.columns import OK, NoTransactions, Transactions, collect
 from lab.checks.cycles.edges import Edges
 from lab.checks.cycles.explain import explain
 from lab.checks.cycles.names import FORBIDDEN, LEVELS, Level, meaning
@@ -39,7 +39,7 @@ def serializable(
 
     def judge(history: History) -> Judgement:
         try:
-            transactions = transactions_of(history, registers=workload == "rw-register")
+            transactions = collect(history.operations, registers=workload == "rw-register")
         except NoTransactions as error:
             return inconclusive(str(error))
         return judge_transactions(transactions, workload, level=level, realtime=realtime, effort=effort)

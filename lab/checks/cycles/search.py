@@ -87,20 +87,17 @@ class Component:
 def components(transactions: Transactions, data: Edges, *, process: bool, realtime: bool) -> Iterator[Component]:
     """Yield the components of two transactions or more, the smallest first."""
     n = len(transactions)
-    sessions = process_edges(transactions) if process else None
-    known = data if sessions is None else joined((data, sessions))
-    source, target, size = known.source, known.target, n
+    parts = [data, process_edges(transactions)] if process else [data]
+    sources, targets, size = [part.source for part in parts], [part.target for part in parts], n
     if realtime:
         before, after, completions = realtime_chain(transactions)
-        source = np.concatenate((source, before), dtype=source.dtype)
-        target = np.concatenate((target, after), dtype=target.dtype)
-        size += completions
+        sources, targets, size = [*sources, before], [*targets, after], size + completions
+    source, target = (np.concatenate(columns, dtype=np.int32) for columns in (sources, targets))
     matrix = csr_array((np.ones(len(source), np.int8), (source, target)), shape=(size, size))
+    del sources, targets, source, target
     count, component = connected_components(matrix, directed=True, connection="strong")
-    if count == size:
-        return
-    del matrix, source, target
-    yield from _split(transactions, known, component[:n], realtime=realtime)
+    if count < size:
+        yield from _split(transactions, joined(parts), component[:n], realtime=realtime)
 
 
 def _split(transactions: Transactions, known: Edges, component: Ints, *, realtime: bool) -> Iterator[Component]:

@@ -59,7 +59,7 @@ ELSEWHERE = {
     "long fork",
     "monotonic",
     "sequential",
-} | {
+    "serializable",
     "set full",
     "set kept",
 }

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from lab.checks.cycles import FORBIDDEN, LEVELS, MEANING, Level, serializable
-from lab.history import Final, History
+from lab.history import History
 from lab.verdict import Finding, Verdict
 from tests.lab.checks.cycles.made import history, serial_executions, together, txn
 
@@ -252,12 +252,3 @@ def test_what_was_settled_by_its_key_is_done_though_its_reads_are_lost() -> None
     assert serializable("list-append")(History(tuple(settled))).verdict is Verdict.PASS
     gone = [o if o.index != 2 else replace(o, result=[["r", A, [2]]]) for o in settled]
     assert serializable("list-append", level="strict-serializable")(History(tuple(gone))).verdict is Verdict.FAIL
-
-
-def test_what_is_read_in_the_end_counts() -> None:
-    made = history(
-        *together([["append", A, 1], ["append", B, 1]], [["append", A, 2], ["append", B, 2]]), txn(["r", B, [1]])
-    )
-    final = Final({"txn": [["r", A, [1, 2]], ["r", B, [2, 1]]]}, {}, 0, 0)
-
-    assert "G0" in names(serializable("list-append")(replace(made, final=final)))
