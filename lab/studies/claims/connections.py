@@ -48,7 +48,7 @@ async def pre_ping(bench: Bench, *, ping: bool = True) -> Measured:
             Part(
                 "connections that died in the pool give no error",
                 None if not off else not on,
-                f"{len(on)} errors with it, {len(off)} without, of {len(DRIVERS) * 2} pools with {IDLE} dead connections",
+                f"{len(on)} errors with it, {len(off)} without, in {len(DRIVERS) * 2} pools of {IDLE} dead connections",
             ),
             Part(
                 "connections that drop in a transaction give no error",
@@ -153,10 +153,8 @@ async def _plans(engine: AsyncEngine) -> tuple[int, int]:
     async with engine.connect() as connection:
         for number in range(RUNS):
             await connection.execute(select(Author.name).where(Author.id == number))
-        plans = (
-            "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE '%FROM claims_author%'"
-        )
-        row = (await connection.execute(text(plans))).one()
+        plans = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE :pattern"
+        row = (await connection.execute(text(plans), {"pattern": "%FROM claims_author%"})).one()
     return int(row[0]), int(row[1])
 
 
@@ -165,7 +163,7 @@ CLAIMS = (
         "pre-ping",
         "pool_pre_ping=True prevents stale connection drops; neglecting it leads to ConnectionResetError",
         (True, False, False),
-        "set it, and have a retry policy for what dies in use: InterfaceError, OperationalError, DBAPIError (lab atlas)",
+        "set it, and have a retry policy for what dies in use; `lab atlas` lists the errors, and none is that one",
         pre_ping,
         frozenset({Capability.TOXICS}),
     ),

@@ -1,4 +1,4 @@
-"""Claims about isolation: where the level has to be said, what it keeps from happening, and what it does not promise."""
+"""Claims about isolation: where the level has to be said, what it prevents, and what it does not promise."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def engine_level(bench: Bench, *, level: IsolationLevel = "SERIALIZABLE") 
     prevented = None if weak < ROUNDS else found == 0
     conflicts = sum(retries.values())
     return Measured(
-        f"write skew {found} of {total}; one level below {weak} of {ROUNDS}",
+        f"write skew {found} of {total}; a level below {weak} of {ROUNDS}",
         (
             Part(
                 "at engine level it keeps two transactions from spending the same money",
@@ -142,7 +142,7 @@ async def not_strict(bench: Bench) -> Measured:
         within += old
         after += new
     return Measured(
-        f"{ROUNDS - within} of {ROUNDS} reads older than an acknowledged write",
+        f"{ROUNDS - within} of {ROUNDS} reads miss an acknowledged write",
         (
             Part(
                 "a transaction that begins after an acknowledged write sees it", after == ROUNDS, f"{after} of {ROUNDS}"

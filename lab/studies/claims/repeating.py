@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import event, func, insert, select, update
+from sqlalchemy import event, func, insert, literal, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.exc import StaleDataError
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt, wait_exponential
 
@@ -38,12 +39,14 @@ async def integrity(bench: Bench) -> Measured:
     async with engine.begin() as connection:
         await connection.execute(insert(Account).values(id=1, balance=1))
         await connection.execute(insert(Versioned).values(id=1, balance=1, version=1))
+    # At SERIALIZABLE the database is quicker, and ends the later one with 40001.
+    weaker = bench.engine(isolation_level="READ COMMITTED")
     duplicate = await _attempts(lambda: _insert_again(engine), IntegrityError)
-    as_it_was = await _attempts(_stale(engine, again=False), StaleDataError)
-    anew = await _attempts(_stale(engine, again=True), StaleDataError)
+    as_it_was = await _attempts(_stale(weaker, again=False), StaleDataError)
+    anew = await _attempts(_stale(weaker, again=True), StaleDataError)
     serializable = await _conflict(bench.engine(isolation_level="SERIALIZABLE"))
     return Measured(
-        f"IntegrityError {_of(duplicate)}, stale {_of(as_it_was)}, reread {_of(anew)}",
+        f"Integrity {_of(duplicate)}, stale {_of(as_it_was)}, reread {_of(anew)}",
         (
             Part("back-off cures IntegrityError", duplicate[0], f"successes {_of(duplicate)} attempts"),
             Part("back-off cures StaleDataError", as_it_was[0], f"successes {_of(as_it_was)}, the same work repeated"),
@@ -81,35 +84,29 @@ async def _insert_again(engine: AsyncEngine) -> None:
 
 def _stale(engine: AsyncEngine, *, again: bool) -> Callable[[], Any]:
     """Return work that writes what it has read before somebody else wrote; read anew in later attempts, or not."""
-    known: list[int] = []
+    known: list[tuple[int, int]] = []
 
     async def work() -> None:
         async with AsyncSession(engine) as session, session.begin():
-            first = not known
-            row = await session.get_one(Versioned, 1)
-            if first:
-                known.append(row.version)
+            if known and not again:
+                row = await session.run_sync(_as_read, *known[0])
+            else:
+                row = await session.get_one(Versioned, 1)
+            if not known:
+                known.append((row.balance, row.version))
                 async with engine.begin() as other:
                     await other.execute(update(Versioned).values(version=Versioned.version + 1))
-            elif not again:
-                await _pretend(session, row, known[0])
             row.balance += 1
 
     return work
 
 
-async def _pretend(session: AsyncSession, row: Versioned, version: int) -> None:
-    """Put the object into the state in which it was read first: what a retry has that keeps its objects."""
-    session.expunge(row)
-    old = Versioned(id=row.id, balance=row.balance, version=version)
-    await session.run_sync(lambda sync: _attach(sync, old))
-
-
-def _attach(session: Any, old: Versioned) -> None:
-    from sqlalchemy.orm import make_transient_to_detached
-
-    make_transient_to_detached(old)
-    session.add(old)
+def _as_read(session: Session, balance: int, version: int) -> Versioned:
+    """Return the row in the state in which it was read first: what a retry has that keeps its objects."""
+    row = Versioned(id=1, balance=balance, version=version)
+    make_transient_to_detached(row)
+    session.add(row)
+    return row
 
 
 async def _conflict(engine: AsyncEngine) -> str:
@@ -201,7 +198,7 @@ async def _lost_ack(bench: Bench, driver: Driver, number: int) -> int:
         await connection.execute(select(1))
         await control.arm(Rule(name, "reply", "error", where, sqlstate="40003", ttl=10))
         try:
-            rows = select(func.coalesce(func.max(Account.id), 0) + 1, balance)
+            rows = select(func.coalesce(func.max(Account.id), 0) + 1, literal(balance))
             await connection.execute(insert(Account).from_select(["id", "balance"], rows))
         finally:
             await control.disarm(name)
@@ -215,7 +212,7 @@ async def by_tenacity(bench: Bench) -> Measured:
     statement = await _by_statement(engine)
     whole = await _by_transaction(engine)
     return Measured(
-        f"statement: {', '.join(statement[:2])}, ...; whole: {', '.join(whole)}",
+        f"statement: {', '.join(statement[:2])}; whole: {', '.join(whole)}",
         (
             Part("a decorator around a statement repeats it safely", statement[-1] == "ok", ", ".join(statement)),
             Part("a decorator around the whole transaction does", whole[-1] == "ok", ", ".join(whole)),
@@ -273,7 +270,7 @@ CLAIMS = (
         "integrity-retry",
         "StaleDataError and IntegrityError must be handled with exponential backoff and idempotent transactions",
         (False, False, True, False),
-        "never repeat IntegrityError; at StaleDataError and 40001 repeat the whole transaction, beginning with its reads",
+        "never repeat IntegrityError; at StaleDataError and 40001 repeat the whole transaction, with its reads",
         integrity,
     ),
     Claim(

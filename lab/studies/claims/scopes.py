@@ -95,7 +95,7 @@ async def async_with(bench: Bench) -> Measured:
     begun = await _accounts(engine) - plain
     refused = await _begin_after_read(sessions)
     return Measured(
-        f"commits with begin() only; {out} connections kept",
+        f"only begin() commits; {out} connections kept",
         (
             Part("the connection is given back, also after an exception", out == 0, f"{out} still checked out"),
             Part("'async with session' commits", plain == 1, f"{plain} of 1 row was kept"),
