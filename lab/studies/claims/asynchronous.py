@@ -27,6 +27,9 @@ STATEMENT: Final = 0.3
 BEAT: Final = 0.005
 """Seconds between two heartbeats."""
 
+QUIET: Final = 0.4
+"""The share of the statement up to which a gap is the machine's, and not of a loop that stands still."""
+
 ROUNDS: Final = 5
 """How often two tasks share a session."""
 
@@ -47,10 +50,13 @@ async def blocks_the_loop(bench: Bench, *, call: Call = directly) -> Measured:
         stood, _ = await _stood_still(lambda: call(session))
     async with AsyncSession(bench.engine()) as other:
         await other.connection()
-        rest, _ = await _stood_still(lambda: other.execute(_SLEEP, {"seconds": STATEMENT}))
-    seen = None if rest > 0.4 else stood > 0.8
+        for _ in range(3):  # a busy machine is no loop that stands still
+            rest, _ = await _stood_still(lambda: other.execute(_SLEEP, {"seconds": STATEMENT}))
+            if rest <= QUIET:
+                break
+    seen = None if rest > QUIET else stood > 0.8
     return Measured(
-        f"stood still {stood:.0%} of the statement; async {rest:.0%}",
+        f"stood still {stood:.0%} of it; async {rest:.0%}",
         (
             Part(
                 "a synchronous Session in 'async def' stops the event loop",
@@ -129,7 +135,7 @@ async def async_dialects(bench: Bench) -> Measured:
         rows = len((await connection.execute(select(Author))).all())
     same = await asyncio.to_thread(_same_url, bench)
     return Measured(
-        f"sqlite3: {refused}; psycopg works",
+        f"sqlite3 {'works' if refused == 'accepted' else 'is refused'}; psycopg {'works' if rows else 'does not'}",
         (
             Part("a synchronous driver is refused", refused != "accepted", f"sqlite3: {refused}"),
             Part(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import threading
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, create_engine, event, text
-from sqlalchemy.exc import SADeprecationWarning
+from sqlalchemy import URL, Engine, create_engine, event, func, select, text
+from sqlalchemy.exc import SADeprecationWarning, SAWarning
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -25,6 +26,9 @@ PATIENCE: Final = 5
 """Seconds that a connect or a statement may take: a claim is measured within a few."""
 
 DRIVERS: Final[tuple[Driver, ...]] = ("asyncpg", "psycopg")
+
+POLL: Final = 0.01
+"""Seconds between two looks whether sessions are gone."""
 
 _numbers = itertools.count()
 
@@ -56,10 +60,6 @@ class Bench:
         self._stack.callback(engine.dispose)
         return engine
 
-    def at_end(self, close: Callable[[], Any]) -> None:
-        """Have *close* awaited when the bench ends, before the engines made until now are disposed of."""
-        self._stack.push_async_callback(close)
-
     async def fresh(self, *, authors: int = 0, books: int = 0, prizes: int = 0) -> AsyncEngine:
         """Make the tables anew, with so many authors, each with so many books and prizes; return an asyncpg engine."""
         engine = self.engine()
@@ -70,14 +70,14 @@ class Bench:
             await connection.run_sync(_fill, authors, books, prizes)
         return engine
 
-    async def terminate(self, name: str) -> int:
-        """End the server's sessions of this application_name; return how many there were."""
-        async with self.engine().connect() as connection:
-            ended = await connection.scalar(
-                text("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = :name"),
-                {"name": name},
-            )
-        return int(ended or 0)
+    async def terminate(self, pids: Sequence[int]) -> None:
+        """End the server's sessions of these numbers, and return when they are gone; TimeoutError if they are not."""
+        async with asyncio.timeout(PATIENCE), self.engine(isolation_level="AUTOCOMMIT").connect() as connection:
+            for pid in pids:
+                await connection.execute(select(func.pg_terminate_backend(pid)))
+            alive = text("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)")
+            while await connection.scalar(alive, {"pids": list(pids)}):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(POLL)
 
 
 @asynccontextmanager
@@ -160,13 +160,13 @@ _warned = threading.Lock()
 
 
 @contextmanager
-def deprecations() -> Iterator[list[type[Warning]]]:
-    """Yield what is, after this block, the classes of SQLAlchemy's warnings of deprecation in it, one for each."""
+def sa_warnings() -> Iterator[list[type[Warning]]]:
+    """Yield what is, after this block, the classes of SQLAlchemy's warnings in it, one for each."""
     classes: list[type[Warning]] = []
     with _warned, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield classes
-        classes += [one.category for one in caught if issubclass(one.category, SADeprecationWarning)]
+        classes += [one.category for one in caught if issubclass(one.category, (SADeprecationWarning, SAWarning))]
 
 
 def sqlstate_of(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from lab.studies.claims.models import Author
 IDLE: Final = 3
 """Connections that die in a pool."""
 
-NEWS: Final = 0.2
+NEWS: Final = 0.1
 """Seconds that the end of an idle connection may take to reach a client that is not asking."""
 
 RUNS: Final = 12
@@ -69,7 +69,7 @@ async def _idle(bench: Bench, driver: Driver, *, reset: bool, ping: bool) -> lis
         if reset:
             await bench.cluster.control.reset_connections(f"{bench.name}-cut")
         else:
-            await _terminate(bench, pids)
+            await bench.terminate(pids)
         await asyncio.sleep(NEWS)
         errors = []
         for _ in range(IDLE):
@@ -103,12 +103,6 @@ async def _fill(engine: AsyncEngine) -> list[int]:
     return pids
 
 
-async def _terminate(bench: Bench, pids: list[int]) -> None:
-    async with bench.engine().connect() as connection:
-        for pid in pids:
-            await connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
-
-
 async def _in_transaction(bench: Bench, driver: Driver, *, ping: bool) -> str:
     """Return the error of a transaction whose connection dies between two statements, or nothing."""
     engine = bench.engine(driver, pool_pre_ping=ping)
@@ -116,7 +110,7 @@ async def _in_transaction(bench: Bench, driver: Driver, *, ping: bool) -> str:
     try:
         async with engine.begin() as connection:
             pid = int(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
-            await _terminate(bench, [pid])
+            await bench.terminate([pid])
             await connection.execute(_ONE)
     except (DBAPIError, OSError) as error:
         return f"{driver} {type(error).__name__}"

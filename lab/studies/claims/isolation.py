@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from lab.db.drivers import Driver
 from lab.db.engine import IsolationLevel, session_factory
 from lab.studies.claims.base import Claim, Measured, Part
-from lab.studies.claims.bench import DRIVERS, Bench, deprecations, sqlstate_of
+from lab.studies.claims.bench import DRIVERS, Bench, sa_warnings, sqlstate_of
 from lab.studies.claims.models import Account
 
 ROUNDS: Final = 10
@@ -124,7 +124,7 @@ async def _level_on_execute(bench: Bench, driver: Driver) -> tuple[str, int, str
     options: Mapping[str, Any] = {"isolation_level": "SERIALIZABLE"}
     engine = bench.engine(driver, isolation_level="READ COMMITTED")
     async with AsyncSession(engine) as session:
-        with deprecations() as warned:
+        with sa_warnings() as warned:
             ignored = await session.scalar(_LEVEL, execution_options=options)
     async with AsyncSession(engine) as session:
         await session.connection(execution_options=dict(options))

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from sqlalchemy.orm.exc import DetachedInstanceError
 
 from lab.studies.claims.base import Claim, Measured, Part
-from lab.studies.claims.bench import Bench, Sent, deprecations, sent
+from lab.studies.claims.bench import Bench, Sent, sa_warnings, sent
 from lab.studies.claims.models import Author
 
 AUTHORS, BOOKS, PRIZES = 20, 15, 15
@@ -109,7 +109,7 @@ async def lazy_loading(bench: Bench) -> Measured:
 def _touch(engine: Engine) -> tuple[int, int]:
     with Session(engine) as session:
         authors = session.scalars(select(Author)).all()
-        with sent(engine) as lazily, deprecations() as warned:
+        with sent(engine) as lazily, sa_warnings() as warned:
             for author in authors:
                 list(author.books)
     return len(lazily), len(warned)

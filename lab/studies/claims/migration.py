@@ -16,7 +16,7 @@ from sqlalchemy.orm import Query, Session
 
 from lab.errors import EnvironmentProblem
 from lab.studies.claims.base import Claim, Measured, Part
-from lab.studies.claims.bench import PATIENCE, Bench, deprecations, url_of
+from lab.studies.claims.bench import PATIENCE, Bench, sa_warnings, url_of
 from lab.studies.claims.models import Author
 
 LEGACY: Final = (
@@ -112,7 +112,7 @@ def _future_warning(engine: Engine) -> Measured:
             "Query.all": lambda: session.query(Author).all(),  # legacy on purpose
             "Query.filter": lambda: session.query(Author).filter(Author.id == 1).first(),  # legacy on purpose
         }
-        with deprecations() as seen:
+        with sa_warnings() as seen:
             for call in calls.values():
                 call()
         stopped = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import event, func, insert, literal, select, update
@@ -125,11 +126,11 @@ async def _conflict(engine: AsyncEngine) -> str:
     return "nothing"
 
 
-async def do_execute(bench: Bench) -> Measured:
+async def do_execute(bench: Bench, *, attempts: int = 3) -> Measured:
     """Repeat failed statements in a do_execute listener: in a transaction, and where an acknowledgement is lost."""
     await bench.fresh()
-    seen = {driver: await _in_transaction(bench, driver) for driver in DRIVERS}
-    effects = {driver: await _lost_ack(bench, driver, number) for number, driver in enumerate(DRIVERS)}
+    seen = {driver: await _in_transaction(bench, driver, attempts) for driver in DRIVERS}
+    effects = {driver: await _lost_ack(bench, driver, attempts) for driver in DRIVERS}
     states = seen[DRIVERS[0]]
     return Measured(
         f"{', '.join(states[:3])}; applied {'/'.join(str(n) for n in effects.values())} times",
@@ -148,12 +149,12 @@ async def do_execute(bench: Bench) -> Measured:
     )
 
 
-def repeating(engine: AsyncEngine) -> list[str]:
-    """Have the engine repeat every statement that fails, as is done by mistake; return what each attempt met."""
+def repeating(engine: AsyncEngine, attempts: int) -> list[str]:
+    """Have the engine try every statement so often, as is done by mistake; return what each attempt met."""
     met: list[str] = []
 
     def execute(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
-        for left in reversed(range(3)):
+        for left in reversed(range(attempts)):
             try:
                 cursor.execute(statement, parameters)
             except Exception as error:
@@ -169,12 +170,12 @@ def repeating(engine: AsyncEngine) -> list[str]:
     return met
 
 
-async def _in_transaction(bench: Bench, driver: Driver) -> list[str]:
+async def _in_transaction(bench: Bench, driver: Driver, attempts: int) -> list[str]:
     engine = bench.engine(driver, isolation_level="SERIALIZABLE")
     async with engine.begin() as connection:
         await connection.execute(Account.__table__.delete())  # type: ignore[attr-defined]  # a Table has it
         await connection.execute(insert(Account).values(id=1, balance=1))
-    met = repeating(engine)
+    met = repeating(engine, attempts)
     async with engine.connect() as one:
         await one.execute(select(Account.balance))
         async with bench.engine(isolation_level="SERIALIZABLE").begin() as other:
@@ -187,19 +188,20 @@ async def _in_transaction(bench: Bench, driver: Driver) -> list[str]:
     return list(met)
 
 
-async def _lost_ack(bench: Bench, driver: Driver, number: int) -> int:
+async def _lost_ack(bench: Bench, driver: Driver, attempts: int) -> int:
     """Lose the answer to an INSERT without a transaction (40003 comes instead); return how often it was applied."""
     control, name = bench.cluster.control, f"{bench.name}-{driver}"
     engine = bench.engine(driver, target=bench.cluster.target, isolation_level="AUTOCOMMIT")
-    repeating(engine)
-    balance = 1000 + number
+    repeating(engine, attempts)
+    balance = 1000 + DRIVERS.index(driver)
     where = Where(application_name=bench.name, sql="INSERT INTO claims_account")
     async with engine.connect() as connection:
         await connection.execute(select(1))
         await control.arm(Rule(name, "reply", "error", where, sqlstate="40003", ttl=10))
         try:
             rows = select(func.coalesce(func.max(Account.id), 0) + 1, literal(balance))
-            await connection.execute(insert(Account).from_select(["id", "balance"], rows))
+            with suppress(DBAPIError):
+                await connection.execute(insert(Account).from_select(["id", "balance"], rows))
         finally:
             await control.disarm(name)
         return int(await connection.scalar(select(func.count()).where(Account.balance == balance)) or 0)

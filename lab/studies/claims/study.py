@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +23,8 @@ from lab.verdict import Finding, Verdict, merge
 
 WITHIN: Final = 20.0
 """Seconds that one claim may take before it is unclear."""
+
+PACKAGES: Final = ("sqlalchemy", "asyncpg", "psycopg", "pydantic")
 
 _SAYS, _SEEN = 38, 34
 
@@ -65,7 +68,12 @@ def study_of(claim: Claim) -> Study:
         observer.completed(Outcome.OK)
         finding = answer.finding
         return StudyResult(
-            f"claims/{claim.name}", finding.verdict, (finding,), _parts_of(answer), data_of([answer]), answer.seconds
+            f"claims/{claim.name}",
+            finding.verdict,
+            (finding,),
+            _parts_of(answer),
+            data_of(cluster.about, [answer]),
+            answer.seconds,
         )
 
     return Study(f"claims/{claim.name}", claim.sentence, (f"it is {claim.expected}",), run, claim.needs)
@@ -82,7 +90,9 @@ def study_of_all(claims: Sequence[Claim]) -> Study:
             observer.completed(Outcome.OK)
         verdict = merge(answer.finding.verdict for answer in answers)
         seconds = sum(answer.seconds for answer in answers)
-        return StudyResult("claims", verdict, _findings(answers), table_of(answers), data_of(answers), seconds)
+        return StudyResult(
+            "claims", verdict, _findings(answers), table_of(answers), data_of(cluster.about, answers), seconds
+        )
 
     says = ("each sentence is as true as it was when the lab learned it",)
     return Study("claims", "what people believe of SQLAlchemy and its pools, measured", says, run)
@@ -114,9 +124,10 @@ def _parts_of(answer: Answer) -> StudyTable:
     return StudyTable(("what it says", "holds", "what was seen"), tuple(rows), notes)
 
 
-def data_of(answers: Sequence[Answer]) -> Json:
-    """Return everything as JSON data, from which the page is made."""
-    return [_answer_data(answer) for answer in answers]
+def data_of(about: str, answers: Sequence[Answer]) -> Json:
+    """Return everything as JSON data, from which the page is made; *about* names the cluster."""
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return {"about": f"{about}; {versions}", "claims": [_answer_data(answer) for answer in answers]}
 
 
 def _answer_data(answer: Answer) -> Json:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from lab.studies.claims.base import Claim, Measured, Part
-from lab.studies.claims.bench import Bench, Sent, deprecations, sent
+from lab.studies.claims.bench import Bench, Sent, sa_warnings, sent
 from lab.studies.claims.models import Author
 
 
@@ -26,9 +26,9 @@ async def legacy_query(bench: Bench) -> Measured:
 
 def _legacy_query(engine: Engine) -> Measured:
     with Session(engine) as session:
-        with sent(engine) as old, deprecations() as warned:
+        with sent(engine) as old, sa_warnings() as warned:
             before = session.query(Author).filter_by(name="author 1").order_by(Author.id).all()  # legacy on purpose
-        with deprecations() as got:
+        with sa_warnings() as got:
             session.query(Author).get(1)  # legacy on purpose
         with sent(engine) as new:
             after = session.scalars(select(Author).where(Author.name == "author 1").order_by(Author.id)).all()
@@ -99,7 +99,7 @@ async def filter_replaced(bench: Bench) -> Measured:
     engine = await bench.fresh(authors=3)
     old = (select(Author).filter(Author.name == "author 2"), select(Author).filter_by(name="author 2"))
     new = select(Author).where(Author.name == "author 2")
-    with sent(engine) as all_of_them, deprecations() as warned:
+    with sent(engine) as all_of_them, sa_warnings() as warned:
         async with engine.connect() as connection:
             rows = [(await connection.execute(statement)).all() for statement in (*old, new)]
     same = len(set(all_of_them.statements)) == 1 and rows[0] == rows[1] == rows[2]
@@ -133,7 +133,11 @@ def _row_not_tuple(engine: Engine) -> Measured:
         f"one() gives a {kinds[1]}; scalar_one() the {kinds[3]}",
         (
             Part("execute().all() gives rows instead of instances", not isinstance(row, Author), kinds[0]),
-            Part("their attributes are not those of the entity", not hasattr(row, "name"), "row.name: AttributeError"),
+            Part(
+                "their attributes are not those of the entity",
+                not hasattr(row, "name"),
+                "row.name: there" if hasattr(row, "name") else "row.name: AttributeError",
+            ),
             Part("a Row is a plain tuple", isinstance(row, tuple), f"isinstance(row, tuple): {isinstance(row, tuple)}"),
             Part("execute().scalars().all() gives instances", isinstance(scalars[0], Author), kinds[2]),
             Part(
@@ -151,7 +155,7 @@ async def future_mode(bench: Bench) -> Measured:
 
 def _future_mode(bench: Bench) -> Measured:
     engine = bench.sync_engine(future=True)
-    with Session(engine, future=True) as session, deprecations() as warned:
+    with Session(engine, future=True) as session, sa_warnings() as warned:
         found = session.query(Author).filter(Author.id == 1).all()  # legacy on purpose
     off = [name for name, make in _switched_off(bench).items() if _refused(make)]
     strict = bool(warned) or not found

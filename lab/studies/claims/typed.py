@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from datetime import datetime
 from typing import Annotated, Any
 
 import sqlalchemy.exc
 import sqlalchemy.orm
 import sqlalchemy.orm.exc
-from sqlalchemy import Column, DateTime, Engine, ForeignKey, Integer, String, func, select
-from sqlalchemy.exc import ArgumentError, IntegrityError, InvalidRequestError, SAWarning
+from sqlalchemy import Column, DateTime, Engine, Integer, String, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext import declarative
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -21,11 +20,10 @@ from sqlalchemy.orm import (
     configure_mappers,
     mapped_column,
     registry,
-    relationship,
 )
 
 from lab.studies.claims.base import Claim, Measured, Part
-from lab.studies.claims.bench import Bench, deprecations, sqlstate_of
+from lab.studies.claims.bench import Bench, sa_warnings, sqlstate_of
 
 Key = Annotated[int, mapped_column(primary_key=True)]
 
@@ -79,13 +77,12 @@ def _typed_models(engine: Engine) -> Measured:
             Part(
                 "__init__, __repr__ and __eq__ are generated",
                 len(written) == 3 and "ada" in repr(same),
-                str(len(written)),
+                f"{len(written)} of 3; hashable: {_hashable(one)}",
             ),
             Part("identity mapping is preserved", identical, f"three look-ups, one object: {identical}"),
             Part(
                 "PEP 593 Annotated types define columns", annotated, "Annotated[int, mapped_column(primary_key=True)]"
             ),
-            Part("instances stay hashable, as those of plain models are", _hashable(one), "eq=True removes __hash__"),
         ),
     )
 
@@ -98,7 +95,9 @@ def _hashable(instance: object) -> bool:
     return True
 
 
-def _base() -> type[Any]:
+def plain_base() -> type[Any]:
+    """Return a new declarative base with a registry of its own."""
+
     class Fresh(DeclarativeBase):
         registry = registry(type_annotation_map={})
 
@@ -106,7 +105,7 @@ def _base() -> type[Any]:
 
 
 def _annotated() -> bool:
-    class Keyed(_base()):  # type: ignore[misc]  # a base made at run time
+    class Keyed(plain_base()):  # type: ignore[misc]  # a base made at run time
         __tablename__ = "keyed"
         id: Mapped[Key]
 
@@ -146,9 +145,9 @@ def _nullability(engine: Engine) -> Measured:
 
 async def column_deprecated(bench: Bench) -> Measured:  # noqa: ARG001 - no database is asked
     """Declare a model with Column(), and count warnings."""
-    with deprecations() as warned:
+    with sa_warnings() as warned:
 
-        class Old(_base()):  # type: ignore[misc]  # a base made at run time
+        class Old(plain_base()):  # type: ignore[misc]  # a base made at run time
             __tablename__ = "old"
             id = Column(Integer, primary_key=True)  # legacy on purpose
             name = Column(String)  # legacy on purpose
@@ -167,9 +166,9 @@ async def column_deprecated(bench: Bench) -> Measured:  # noqa: ARG001 - no data
 
 async def base_deprecated(bench: Bench) -> Measured:  # noqa: ARG001 - no database is asked
     """Call declarative_base() from its two homes, and count warnings."""
-    with deprecations() as old:
+    with sa_warnings() as old:
         declarative.declarative_base()  # legacy on purpose
-    with deprecations() as new:
+    with sa_warnings() as new:
         sqlalchemy.orm.declarative_base()  # legacy on purpose
     return Measured(
         f"ext.declarative: {len(old)} warning; orm: {len(new)}",
@@ -184,117 +183,12 @@ async def base_deprecated(bench: Bench) -> Measured:  # noqa: ARG001 - no databa
     )
 
 
-async def init_override(bench: Bench) -> Measured:
-    """Override __init__ with validation, and look at identity and lazy loading."""
-    return await asyncio.to_thread(_init_override, bench.sync_engine())
-
-
-def _init_override(engine: Engine) -> Measured:
-    calls: list[str] = []
-    base = _base()
-
-    class Parent(base):  # type: ignore[misc,valid-type]  # a base made at run time
-        __tablename__ = "claims_parent"
-        id: Mapped[Key]
-        name: Mapped[str]
-        children: Mapped[list[Any]] = relationship("Child", back_populates="parent")
-
-        def __init__(self, name: str) -> None:
-            calls.append(name)
-            super().__init__(name=name.strip())
-
-    class Child(base):  # type: ignore[misc,valid-type]  # a base made at run time
-        __tablename__ = "claims_child"
-        id: Mapped[Key]
-        parent_id: Mapped[int] = mapped_column(ForeignKey("claims_parent.id"))
-        parent: Mapped[Any] = relationship(Parent, back_populates="children")
-
-    base.metadata.drop_all(engine)
-    base.metadata.create_all(engine)
-    try:
-        with Session(engine) as session:
-            made = Parent(" Ada ")
-            made.children.append(Child())
-            session.add(made)
-            session.commit()
-        with Session(engine) as session:
-            found = session.scalars(select(Parent)).one()
-            identical = found is session.get(Parent, found.id)
-            loaded = len(found.children)
-    finally:
-        base.metadata.drop_all(engine)
-    return Measured(
-        f"called {len(calls) - 1} times on loading; {loaded} of 1 lazy load",
-        (
-            Part(
-                "overriding __init__ breaks the identity map", not identical, f"two look-ups, one object: {identical}"
-            ),
-            Part(
-                "it interferes with lazy loading",
-                loaded != 1,
-                f"{loaded} of 1 child; __init__ is not called on loading",
-            ),
-        ),
-    )
-
-
-async def misconfigured(bench: Bench) -> Measured:  # noqa: ARG001 - no database is asked
-    """Forget __tablename__ and back_populates, and see what is raised or warned of."""
-    modules = (sqlalchemy.exc, sqlalchemy.orm, sqlalchemy.orm.exc)
-    exists = any(hasattr(module, "MapperConfiguredError") for module in modules)
-    untabled, neither, one_sided = _without_table(), _related(first=False), _related(first=True)
-    return Measured(
-        f"neither: {neither}; one side: {one_sided}",
-        (
-            Part("there is an error MapperConfiguredError", exists, f"without __tablename__: {untabled}"),
-            Part("relationships without back_populates stay silent", neither == "silent", neither),
-            Part("back_populates on one side only stays silent", one_sided == "silent", one_sided),
-        ),
-    )
-
-
-def _without_table() -> str:
-    try:
-
-        class Untabled(_base()):  # type: ignore[misc]  # a base made at run time
-            id: Mapped[Key]
-
-    except (InvalidRequestError, ArgumentError) as error:
-        return type(error).__name__
-    return "silent"
-
-
-def _related(*, first: bool) -> str:
-    base = _base()
-
-    class Parent(base):  # type: ignore[misc,valid-type]  # a base made at run time
-        __tablename__ = "parent"
-        id: Mapped[Key]
-        children: Mapped[list[Any]] = relationship("Child", back_populates="parent" if first else None)
-
-    class Child(base):  # type: ignore[misc,valid-type]  # a base made at run time
-        __tablename__ = "child"
-        id: Mapped[Key]
-        parent_id: Mapped[int] = mapped_column(ForeignKey("parent.id"))
-        parent: Mapped[Any] = relationship(Parent)
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            base.registry.configure()
-        except (InvalidRequestError, ArgumentError) as error:
-            return type(error).__name__
-        finally:
-            base.registry.dispose()
-    return next((one.category.__name__ for one in caught if issubclass(one.category, SAWarning)), "silent")
-
-
 CLAIMS = (
     Claim(
         "typed-models",
         "MappedAsDataclass generates __init__, __repr__ and __eq__ while preserving ORM identity mapping",
-        (True, True, True, False),
-        "declare models so; give eq=False where instances go into sets or are keys",
+        (True, True, True),
+        "declare models so; the generated __eq__ makes instances unhashable: eq=False where sets or keys hold them",
         typed_models,
     ),
     Claim(
@@ -317,19 +211,5 @@ CLAIMS = (
         (True, False),
         "class Base(DeclarativeBase); only the old import from sqlalchemy.ext.declarative warns",
         base_deprecated,
-    ),
-    Claim(
-        "init-override",
-        "Overriding __init__ on models breaks the identity map and interferes with lazy loading",
-        (False, False),
-        "it does neither; but __init__ does not run on loading: validate where data comes in",
-        init_override,
-    ),
-    Claim(
-        "mapper-configured-error",
-        "Wrong __tablename__ and back_populates result in MapperConfiguredError or silent misconfiguration",
-        (False, False, True),
-        "call configure_mappers() in a test with warnings as errors",
-        misconfigured,
     ),
 )
