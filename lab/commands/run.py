@@ -114,10 +114,16 @@ def choose_both(names: Sequence[str], workload: str | None = None) -> tuple[list
     """
     for name in names:
         if name not in SCENARIOS and name not in STUDIES:
-            raise unknown_name("scenario or study", name, [*SCENARIOS, *STUDIES])
+            raise unknown_name("scenario or study", name, _offered(name))
     scenarios = [name for name in names if name in SCENARIOS]
     studies = [STUDIES[name] for name in names if name in STUDIES]
     return choose(scenarios, workload) if scenarios or not studies else [], studies
+
+
+def _offered(name: str) -> list[str]:
+    """Return the names that somebody may have meant: those of a family only if that or the very name was given."""
+    known = [*SCENARIOS, *STUDIES]
+    return [one for one in known if "/" in name or "/" not in one or one.endswith(f"/{name}")]
 
 
 def read_plan(path: Path) -> Plan:
