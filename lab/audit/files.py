@@ -22,7 +22,7 @@ def find(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
 
     Links are followed, but not round in a circle. Raises UsageError for a path that is not there.
     """
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in paths:
         if not path.exists():
             near = [str(path.parent / one) for one in _names(path.parent)] if path.parent.is_dir() else []
@@ -30,13 +30,13 @@ def find(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
         for place in _walk(path, frozenset()) if path.is_dir() else (path,):
             if isinstance(place, Skipped):
                 yield place
-            elif (whole := place.resolve()) not in seen:
+            elif (whole := os.path.realpath(place)) not in seen:
                 seen.add(whole)
                 yield place
 
 
-def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path | Skipped]:
-    here = folder.resolve()
+def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path | Skipped]:
+    here = os.path.realpath(folder)
     if here in above:
         yield Skipped(str(folder), "a link that leads round in a circle")
         return

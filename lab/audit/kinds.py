@@ -119,8 +119,27 @@ def _returned(module: Module, bindings: list[Binding], depth: int) -> Kind | Non
 
 
 def _of_bindings(module: Module, bindings: list[Binding], depth: int) -> Kind | None:
-    kinds = {_of_binding(module, one, depth) for one in bindings if not _is_none(one)}
-    return kinds.pop() if len(kinds) == 1 else None
+    """Return what every binding of a name agrees on; ``query = query.where(...)`` agrees if it keeps the kind."""
+    key = id(bindings)  # a list of the module, which lives as long as its memory of kinds
+    if not bindings or key in module.kinds:
+        known: Kind | None = module.kinds.get(key)
+        return known
+    module.kinds[key] = None  # so that names that stand for each other come to an end
+    told = [one for one in bindings if not _is_none(one)]
+    further = [one for one in told if _starts_with(module, one, bindings)]
+    kinds = {_of_binding(module, one, depth) for one in told if one not in further}
+    found = module.kinds[key] = kinds.pop() if len(kinds) == 1 else None
+    if any(_of_binding(module, one, depth) is not found for one in further):
+        found = module.kinds[key] = None
+    return found
+
+
+def _starts_with(module: Module, binding: Binding, bindings: list[Binding]) -> bool:
+    """Tell whether a value is a chain of calls that begins with the very name to which it is given."""
+    node = binding.node
+    while isinstance(node, (ast.Call, ast.Attribute, ast.Await)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return isinstance(node, ast.Name) and node is not binding.node and module.lookup(node.id, node) is bindings
 
 
 def _is_none(binding: Binding) -> bool:

@@ -18,21 +18,7 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.M
 DEEPEST = 12
 """Assignments that are followed from one name to the next."""
 
-_LEAVES = {
-    "ctx",
-    "op",
-    "ops",
-    "id",
-    "attr",
-    "arg",
-    "kind",
-    "names",
-    "name",
-    "asname",
-    "level",
-    "module",
-    "type_comment",
-}
+_LEAVES = {"ctx", "op", "ops", "id", "attr", "arg", "kind", "names", "name", "asname", "type_comment"}
 _FIELDS: dict[type[ast.AST], tuple[str, ...]] = {
     kind: tuple(field for field in kind._fields if field not in _LEAVES)
     for kind in vars(ast).values()
@@ -79,6 +65,7 @@ class Module:
         self._outer: dict[ast.AST, set[str]] = defaultdict(set)
         self.roots: set[str] = set()
         """The packages that are imported, by their first name."""
+        self.kinds: dict[int, Any] = {}  # what lab.audit.kinds has found out, by the bindings of a name
         self._walk()
         self._bind()
         self.calls: dict[str, list[ast.Call]] = defaultdict(list)
@@ -103,9 +90,8 @@ class Module:
                 elif isinstance(value, ast.AST):
                     parents[value] = node
                     stack.append(value)
-        for found in nodes.values():
-            if hasattr(found[0], "lineno"):
-                found.sort(key=lambda node: (node.lineno, node.col_offset))
+        for kind in (ast.Import, ast.ImportFrom, ast.Call):  # where the first one counts
+            nodes[kind].sort(key=lambda node: (node.lineno, node.col_offset))
 
     # What a scope binds.
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from lab.audit.module import LOOPS, Module, keyword, says
-from lab.audit.reading import caught, classes, inside, leaves, members, touches_database, uses_error
+from lab.audit.reading import EVERYTHING, caught, classes, inside, leaves, members, touches_database, uses_error
 
 Loop: TypeAlias = ast.For | ast.AsyncFor | ast.While
 
 DRIVERS = ("asyncpg", "psycopg", "psycopg2")
+_TROUBLES = EVERYTHING | {"OSError", "ConnectionError", "ConnectionResetError", "TimeoutError", "InterfaceError"}
 _BOUNDS = ("timeout", "timeout_at", "wait_for", "fail_after", "move_on_after")
 
 
@@ -54,6 +55,8 @@ def _of_loop(module: Module, loop: Loop) -> Iterator[Retry]:
         if not handlers or not _ends_when_done(tried, loop):
             continue
         errors = frozenset(name for handler in handlers for name in caught(module, handler))
+        if not errors & _TROUBLES and not _of_the_database(module, handlers):
+            continue  # something else is tried again, such as a name that is taken
         if touches_database(module, tried.body) or _of_the_database(module, handlers):
             yield Retry(
                 loop, tried.body, errors, any(uses_error(one) for one in handlers), loop=loop, handlers=handlers

@@ -94,3 +94,12 @@ def nested(session: Session):
 def committed():
     with engine.connect().execution_options(autocommit=True) as connection:  # expect: LAB106
         return connection
+
+
+def grown(session: Session, names):
+    query = select(User)
+    for name in names:
+        query = query.where(User.name != name)
+    query = query.order_by(User.id)
+    query = query.join("posts")  # expect: LAB110
+    return session.scalars(query).all()

@@ -223,3 +223,27 @@ async def recorded(sessions: async_sessionmaker[AsyncSession], order, problems):
 
 def is_transient(error):
     return getattr(error.orig, "sqlstate", None) in STATES
+
+
+def until_free(session: Session, work):
+    while True:
+        try:
+            work(session)
+            break
+        except Deferred as event:
+            event.run()
+        session.commit()
+
+
+class Deferred(Exception):
+    pass
+
+
+def chained(session: Session, filters):
+    query = select(Account)
+    for one in filters:
+        query = query.where(one)
+    if filters:
+        query = query.order_by(Account.name)
+    query = query.limit(5)
+    return session.scalars(query).all()
