@@ -21,8 +21,8 @@ from lab.audit.rules import RULES
 from lab.errors import unknown_name
 
 _NOQA = re.compile(r"#\s*noqa\b(?::\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*))?", re.IGNORECASE)
-_RELEVANT = re.compile(rb"sqlalchemy|sqlmodel|asyncpg|psycopg|async\s+def")
-"""What a file has to mention before any rule can say anything about it."""
+_RELEVANT = re.compile(rb"\b(from|import)\s[\w., \t]*(sqlalchemy|sqlmodel|asyncpg|psycopg)|\basync\s+def\b")
+"""What a file has to import or define before any rule can say anything about it."""
 
 
 def audit_paths(
