@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import cycles, linearizable, parsing, policy, proxy, recording, startup
+from benchmarks import audit, cycles, linearizable, parsing, policy, proxy, recording, startup
 
 
 def main() -> int:
@@ -15,6 +15,7 @@ def main() -> int:
         "parsing": parsing,
         "linearizable": linearizable,
         "cycles": cycles,
+        "audit": audit,
     }
     for title, part in parts.items():
         print(f"\n== {title} ==")

@@ -21,6 +21,7 @@ from lab import standing
 from lab._streams import Unheard, prepare_streams
 from lab.clusters import CLUSTERS, ClusterChoice
 from lab.commands.atlas import atlas
+from lab.commands.audit import audit
 from lab.commands.check import check
 from lab.commands.explore import explore
 from lab.commands.run import run
@@ -211,7 +212,7 @@ def proxy(host: str, port: int, config: Path | None, seed: int | None) -> int:
     return run_server(host, port, seed, config)
 
 
-for command in (atlas, check, explore, run, validate):
+for command in (atlas, audit, check, explore, run, validate):
     cli.add_command(command)
 
 

@@ -49,6 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lab.suite",),
     ("lab.standing", "lab.doctor", "lab.report", "lab.report.*", "lab.loading"),
     ("lab.validate", "lab.validate.*", "lab.explore", "lab.explore.*", "lab.atlas", "lab.atlas.*"),
+    ("lab.audit", "lab.audit.*"),
     ("lab.console", "lab.commands", "lab.commands.*"),
     ("lab.cli",),
 )
@@ -75,6 +76,8 @@ PARALLEL = {
     ("lab.retry", "lab.history"): "a policy can be used without the lab",
     ("lab.db", "lab.history"): "engines can be used without the lab",
     ("lab.workloads", "lab.retry"): "a workload knows nothing of policies",
+    ("lab.audit", "lab.clusters"): "an audit reads source, and runs nothing",
+    ("lab.audit", "lab.db"): "an audit reads source, and runs nothing",
     ("lab.workloads", "faults"): "a workload knows nothing of faults",
     ("lab.checks", "faults"): "a check reads histories only",
 }

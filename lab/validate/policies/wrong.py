@@ -83,7 +83,7 @@ async def blocking_sleep(sessions: Sessions, work: Work[T], *, key: str | None =
     """MISTAKE: time.sleep() in a coroutine: nothing else in the process goes on meanwhile."""
 
     async def pause(attempt: int) -> None:
-        time.sleep(0.1 + random.uniform(0, min(0.3, 0.02 * 2**attempt)))  # noqa: ASYNC251 - that is the mistake
+        time.sleep(0.1 + random.uniform(0, min(0.3, 0.02 * 2**attempt)))  # noqa: ASYNC251, LAB202 - the mistake
 
     return await _loop(sessions, work, key, pause=pause)
 
@@ -94,7 +94,7 @@ async def swallows_cancellation(sessions: Sessions, work: Work[T], *, key: str |
     while not running.done():
         try:
             await asyncio.shield(running)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # noqa: LAB421 - the mistake
             continue
     return running.result()
 

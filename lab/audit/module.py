@@ -1,0 +1,288 @@
+"""A source file as the rules see it: its tree walked once, its names resolved to what was imported."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+How: TypeAlias = Literal["import", "value", "type", "context", "definition", "other"]
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+LOOPS = (ast.For, ast.AsyncFor, ast.While)
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.Module, *COMPREHENSIONS)
+DEEPEST = 12
+"""Assignments that are followed from one name to the next."""
+
+_LEAVES = {"ctx", "op", "ops", "id", "attr", "arg", "kind", "names", "name", "asname", "type_comment"}
+_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {
+    kind: tuple(field for field in kind._fields if field not in _LEAVES)
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST)
+}
+_FIELDS |= {ast.Constant: (), ast.Name: ()} | dict.fromkeys(
+    (ast.FunctionDef, ast.AsyncFunctionDef), ("args", "body", "decorator_list", "returns")
+)
+_BINDS: dict[type[ast.AST], tuple[str, How, str]] = {
+    ast.Assign: ("targets", "value", "value"),
+    ast.NamedExpr: ("target", "value", "value"),
+    ast.AnnAssign: ("target", "type", "annotation"),
+    ast.withitem: ("optional_vars", "context", "context_expr"),
+    ast.For: ("target", "other", ""),
+    ast.AsyncFor: ("target", "other", ""),
+    ast.comprehension: ("target", "other", ""),
+}
+"""Class of a node -> where its targets are, what they are bound to, and where that is."""
+
+_BUILTINS = frozenset(dir(builtins))
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One way in which a scope gives a name its meaning: an import (*name*, qualified), a value, an annotation, ..."""
+
+    how: How
+    node: ast.AST | None = None
+    name: str = ""
+
+
+Bindings: TypeAlias = dict[str, list[Binding]]
+
+
+class Module:
+    """A parsed file: `nodes` by class, `parents`, calls by name; resolves names and finds what surrounds a node."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.tree = tree
+        self.nodes: dict[type, list[Any]] = defaultdict(list)
+        self.parents: dict[ast.AST, ast.AST] = {}
+        self._bindings: dict[ast.AST, Bindings] = defaultdict(lambda: defaultdict(list))
+        self._attributes: dict[ast.AST, Bindings] = defaultdict(lambda: defaultdict(list))
+        self._outer: dict[ast.AST, set[str]] = defaultdict(set)
+        self.roots: set[str] = set()
+        """The packages that are imported, by their first name."""
+        self.kinds: dict[int, Any] = {}  # what lab.audit.kinds has found out, by the bindings of a name
+        self._walk()
+        self._bind()
+        self.calls: dict[str, list[ast.Call]] = defaultdict(list)
+        self.calls_of: dict[ast.AST | None, list[ast.Call]] = defaultdict(list)
+        for call in self.nodes[ast.Call]:
+            self.calls[self._called(call)].append(call)
+            self.calls_of[self.function_of(call)].append(call)
+
+    def _walk(self) -> None:
+        parents, nodes = self.parents, self.nodes
+        stack: list[ast.AST] = [self.tree]
+        while stack:
+            node = stack.pop()
+            nodes[type(node)].append(node)
+            for name in _FIELDS[type(node)]:
+                value = getattr(node, name, None)
+                if isinstance(value, list):
+                    for item in value:
+                        if isinstance(item, ast.AST):
+                            parents[item] = node
+                            stack.append(item)
+                elif isinstance(value, ast.AST):
+                    parents[value] = node
+                    stack.append(value)
+        for kind in (ast.Import, ast.ImportFrom, ast.Call):  # where the first one counts
+            nodes[kind].sort(key=lambda node: (node.lineno, node.col_offset))
+
+    # What a scope binds.
+
+    def _bind(self) -> None:
+        for node in (*self.nodes[ast.Global], *self.nodes[ast.Nonlocal]):
+            self._outer[self.scope_of(node)].update(node.names)
+        for node in self.nodes[ast.Import]:
+            for alias in node.names:
+                self.roots.add(alias.name.partition(".")[0])
+                qualified = alias.name if alias.asname else alias.name.partition(".")[0]
+                self._put(node, alias.asname or qualified, Binding("import", node, qualified))
+        for node in self.nodes[ast.ImportFrom]:
+            self.roots.add((node.module or "").partition(".")[0] if not node.level else "")
+            for alias in node.names:
+                binding = Binding("other") if node.level else Binding("import", node, f"{node.module}.{alias.name}")
+                self._put(node, alias.asname or alias.name, binding)
+        for kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef):
+            for node in self.nodes[kind]:
+                self._bind_definition(node)
+        self._bind_assignments()
+
+    def _bind_definition(self, node: Any) -> None:
+        if not isinstance(node, ast.Lambda):
+            self._put(node, node.name, Binding("definition", node))
+        if isinstance(node, ast.ClassDef):
+            return
+        arguments = node.args
+        plain = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+        for argument in plain:
+            self._bindings[node][argument.arg].append(Binding("type", argument.annotation))
+        for argument in (arguments.vararg, arguments.kwarg):
+            if argument is not None:
+                self._bindings[node][argument.arg].append(Binding("other"))
+
+    def _bind_assignments(self) -> None:
+        for kind, (target, how, value) in _BINDS.items():
+            for node in self.nodes[kind]:
+                bound = getattr(node, target)
+                for one in bound if isinstance(bound, list) else [bound]:
+                    self._target(node, one, Binding(how, getattr(node, value) if value else None))
+        for node in self.nodes[ast.ExceptHandler]:
+            if node.name:
+                self._put(node, node.name, Binding("other"))
+
+    def _target(self, node: ast.AST, target: ast.expr | None, binding: Binding) -> None:
+        match target:
+            case ast.Name():
+                self._put(node, target.id, binding)
+            case ast.Tuple() | ast.List():
+                for one in target.elts:
+                    self._target(node, one, Binding("other"))
+            case ast.Starred():
+                self._target(node, target.value, Binding("other"))
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                self._attributes[self.class_of(node) or self.tree][target.attr].append(binding)
+
+    def _put(self, node: ast.AST, name: str, binding: Binding) -> None:
+        scope = self.scope_of(node)
+        if isinstance(scope, ast.ClassDef):
+            self._attributes[scope][name].append(binding)
+        if name in self._outer.get(scope, ()):
+            scope = self.tree
+        self._bindings[scope][name].append(binding)
+
+    def _called(self, call: ast.Call) -> str:
+        function = call.func
+        while isinstance(function, ast.Subscript):
+            function = function.value
+        if isinstance(function, ast.Attribute):
+            return function.attr
+        if isinstance(function, ast.Name):
+            found = self.lookup(function.id, function)
+            return found[0].name.rpartition(".")[2] if found and found[0].how == "import" else function.id
+        return ""
+
+    # What surrounds a node.
+
+    def above(self, node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+        """Yield every node around *node*, innermost first, each with the child through which it was reached."""
+        while node in self.parents:
+            parent = self.parents[node]
+            yield parent, node
+            node = parent
+
+    def scope_of(self, node: ast.AST) -> ast.AST:
+        """Return the function, lambda, class, comprehension or module in which *node* is evaluated."""
+        for parent, child in self.above(node):
+            if isinstance(parent, SCOPES) and _inside(parent, child):
+                return parent
+        return self.tree
+
+    def function_of(self, node: ast.AST) -> Function | None:
+        """Return the innermost function whose body holds *node*, None for the module's or a class's own code."""
+        for parent, child in self.above(node):
+            if isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and _inside(parent, child):
+                return parent
+            if isinstance(parent, ast.ClassDef):
+                return None
+        return None
+
+    def class_of(self, node: ast.AST) -> ast.ClassDef | None:
+        """Return the innermost class around *node*."""
+        return next((parent for parent, _ in self.above(node) if isinstance(parent, ast.ClassDef)), None)
+
+    def statement_of(self, node: ast.AST) -> ast.AST:
+        """Return the innermost statement that *node* is, or is part of."""
+        if isinstance(node, (ast.stmt, ast.ExceptHandler)):
+            return node
+        return next((parent for parent, _ in self.above(node) if isinstance(parent, ast.stmt)), node)
+
+    def awaited(self, node: ast.AST) -> bool:
+        """Tell whether *node* is awaited at once."""
+        return isinstance(self.parents.get(node), ast.Await)
+
+    def imports(self, *roots: str) -> bool:
+        """Tell whether one of these packages is imported."""
+        return not self.roots.isdisjoint(roots)
+
+    # What a name means.
+
+    def lookup(self, name: str, place: ast.AST) -> list[Binding]:
+        """Return the bindings of *name* as seen from *place*: those of the nearest scope that has any."""
+        scope = self.scope_of(place)
+        first = True
+        while True:
+            found = self._bindings[scope].get(name) if scope in self._bindings else None
+            if found and (first or not isinstance(scope, ast.ClassDef)):
+                return found
+            if scope is self.tree:
+                return []
+            scope, first = self.scope_of(scope), False
+
+    def attribute(self, place: ast.AST, name: str) -> list[Binding]:
+        """Return the bindings of ``self.NAME`` in the class around *place*."""
+        around = self.class_of(place)
+        return self._attributes[around].get(name, []) if around in self._attributes else []
+
+    def resolve(self, node: ast.AST | None, depth: int = 0) -> str | None:
+        """Return the qualified name that an expression stands for, such as "sqlalchemy.orm.Session", else None."""
+        if depth > DEEPEST:
+            return None
+        match node:
+            case ast.Attribute():
+                base = self.resolve(node.value, depth + 1)
+                return f"{base}.{node.attr}" if base else None
+            case ast.Subscript():
+                return self.resolve(node.value, depth + 1)
+            case ast.Name():
+                return self._resolve_name(node, depth)
+        return None
+
+    def _resolve_name(self, node: ast.Name, depth: int) -> str | None:
+        found = self.lookup(node.id, node)
+        if not found:
+            return f"builtins.{node.id}" if node.id in _BUILTINS else None
+        if all(binding.how == "import" for binding in found):
+            return found[0].name
+        if len(found) == 1 and found[0].how == "value":
+            return self.resolve(found[0].node, depth + 1)
+        return None
+
+    def sqlalchemy(self, node: ast.AST | None) -> str | None:
+        """Return the last part of a name that comes from SQLAlchemy (or SQLModel, which hands it on), else None."""
+        name = self.resolve(node)
+        if name is not None and name.partition(".")[0] in {"sqlalchemy", "sqlmodel"}:
+            return name.rpartition(".")[2]
+        return None
+
+
+def _inside(scope: ast.AST, child: ast.AST) -> bool:
+    # Decorators, defaults and annotations are evaluated outside what they belong to; a lambda's body is an expression.
+    if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return isinstance(child, ast.stmt)
+    return not isinstance(child, ast.arguments)
+
+
+def keyword(call: ast.Call, name: str) -> ast.expr | None:
+    """Return the value of a keyword argument."""
+    return next((one.value for one in call.keywords if one.arg == name), None)
+
+
+def unpacks(call: ast.Call) -> bool:
+    """Tell whether a call takes keyword arguments that cannot be seen (``**options``)."""
+    return any(one.arg is None for one in call.keywords)
+
+
+def says(node: ast.AST | None, value: object) -> bool:
+    """Tell whether *node* is the constant *value*."""
+    return isinstance(node, ast.Constant) and node.value is value
+
+
+def text(node: ast.AST | None) -> str | None:
+    """Return the string that *node* is, None if it is none."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
