@@ -193,9 +193,12 @@ class EmbeddedCluster:
     async def pause_backend(self, pid: int) -> None:
         """Stop a child of the server; its session hears no more, and its connections stay open."""
         server = self._server.pid
-        backends = psutil.Process(server).children() if server is not None else []
-        backend = next((child for child in backends if child.pid == pid), None)
-        if backend is None:
+        try:
+            backend = psutil.Process(pid)
+            ours = server is not None and backend.ppid() == server
+        except psutil.NoSuchProcess:
+            ours = False
+        if not ours:
             raise Unhealthy(f"process {pid} is none of the database server's")
         self._paused[pid] = backend
         backend.suspend()

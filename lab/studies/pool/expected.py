@@ -1,0 +1,3 @@
+"""What is expected."""
+
+EXPECTED: dict[str, tuple[str, ...]] = {}
