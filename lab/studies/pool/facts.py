@@ -42,10 +42,10 @@ class Facts:
 
     @property
     def mark(self) -> str:
-        """Errors and opened connections in a word, for the terminal."""
+        """Errors / opened connections, for the terminal."""
         if self.hangs:
             return "hangs"
-        return f"{len(self.errors)}e{self.opened}n" + ("" if self.works else "!")
+        return f"{len(self.errors)}/{self.opened}" + ("" if self.works else "!")
 
 
 @dataclass(frozen=True, slots=True)

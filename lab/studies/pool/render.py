@@ -16,8 +16,8 @@ from lab.studies.pool.matrix import ENDLESS, USERS
 
 _SHORT: Final = {Client.ASYNCPG: "asyncpg", Client.PSYCOPG: "psycopg", Client.PSYCOPG_SYNC: "sync"}
 _LEGEND: Final = (
-    f"1e3n 0.2: 1 of {USERS} users of a pool of {SIZE} met an error, 3 new connections, told after 0.2 s at most",
-    f"hangs: not told within {ENDLESS:g} s; !: the last user still failed; -: nothing pings, or not measured",
+    f"1/3 0.2: 1 of {USERS} users of a pool of {SIZE} met an error, 3 connections were opened anew, 0.2 s at most",
+    f"hangs: no answer within {ENDLESS:g} s; !: the last user still failed; -: nothing pings, or not measured",
     "off, on: SQLAlchemy's defaults without and with pool_pre_ping; resil.: lab.db.resilient_engine",
 )
 
@@ -123,13 +123,28 @@ connections of the pool.
 *off* and *on* are SQLAlchemy's defaults without and with `pool_pre_ping`; *resilient* is `lab.db.resilient_engine`,
 and for `psycopg sync` `lab.db.resilient_sync_engine`. Errors are counted over all users, by the driver's class
 (before it SQLAlchemy's, if that has another name; *raw*: SQLAlchemy has not wrapped it, and `except DBAPIError`
-misses it) and SQLSTATE. *opened* counts the connections opened since the fault; *pool* is in use / open / overflow
-afterwards; *works*: the last user met no error. **hangs**: the first user had not come back after {ENDLESS:g} s, or,
-where a bound is stated, within that bound. Two outcomes joined by *or* are two ends of a race.
+misses it) and SQLSTATE. *opened* counts the connections opened since the fault. Afterwards the pool has 0
+connections in use, {SIZE} open and no overflow (written 0/{SIZE}/0), and the last user met no error, unless the
+cell says otherwise. **hangs**: the first user had not come back after {ENDLESS:g} s or, where a bound is stated,
+within that bound. Two outcomes joined by *or* are two ends of a race. How long each user waited is in the JSON.
+
+What the tables come to:
+
+- Pre-ping saves exactly the users whose connection died while idle, or dies in the ping itself, and only if a new
+  one can be had. Nothing saves who is struck in mid-transaction or at COMMIT: that is what retries are for.
+- Where nothing answers, pre-ping alone makes nothing better: it waits for ever itself. With a bound it is what
+  replaces connections that look alive (*stopped, idle*).
+- One death is news for the whole pool (3 opened), except for asyncpg's command_timeout: a raw TimeoutError is no
+  disconnect to SQLAlchemy, and each other connection has to be found out by its own ping (*black hole, in tx*: 1
+  opened).
+- asyncpg's errors at connect come out raw, and so does what its command_timeout raises.
 
 The bound of *resilient* is a formula (`lab.db.Waits`): pool_timeout + ping_timeout + connect_timeout + 2 *
 command_timeout + 2 * close_timeout, here {WAITS.unit:g} s. No cell of it hangs.
 """
+
+
+_USUAL: Final = f"; pool 0/{SIZE}/0; works"
 
 
 def page_of(texts: Mapping[str, Sequence[str]]) -> str:
@@ -162,7 +177,11 @@ def _row(death: Death, moment: Moment, client: Client, texts: Mapping[str, Seque
     found = [texts.get(Cell(death, moment, client, setting).name) for setting in Setting]
     if not any(found):
         return None
-    return (moment, client, *(" or ".join(text) if text else "-" for text in found))
+    return (moment, client, *(" or ".join(map(_short, text)) if text else "-" for text in found))
+
+
+def _short(text: str) -> str:
+    return text.replace(_USUAL, "").replace("hangs", "**hangs**")
 
 
 def _looks(texts: Mapping[str, Sequence[str]]) -> Iterable[tuple[str, ...]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Set
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from lab.clusters.base import Capability, Cluster
 from lab.db.engine import resilient_engine
 from lab.db.quiet import quiet_drivers
+from lab.db.target import Dialect
 from lab.errors import Unhealthy
 from lab.history import Outcome
 from lab.observer import Observer
@@ -46,7 +48,7 @@ async def measure_all(cluster: Cluster, observer: Observer) -> Matrix:
     except (SQLAlchemyError, OSError) as error:
         about = " ".join(str(getattr(error, "orig", None) or error).split())
         raise Unhealthy(f"the pool matrix cannot be measured: {about or type(error).__name__}") from error
-    return Matrix(measured, seen, tuple(_left_out(cluster)))
+    return Matrix(measured, seen, tuple(left_out(cluster.name, cluster.capabilities, cluster.direct.dialect)))
 
 
 async def look_at(cluster: Cluster, looks: dict[str, Look], observer: Observer) -> tuple[Seen, ...]:
@@ -67,15 +69,15 @@ async def look_at(cluster: Cluster, looks: dict[str, Look], observer: Observer) 
     return tuple(seen)
 
 
-def _left_out(cluster: Cluster) -> list[str]:
+def left_out(name: str, capabilities: Set[Capability], dialect: Dialect) -> list[str]:
+    """Return a sentence for each part of the matrix that the cluster *name* is not able to show."""
     told = []
     for death in Death:
-        cells = [cell for cell in all_cells() if cell.death is death]
-        lacks = {need for cell in cells for need in cell.needs} - cluster.capabilities
-        if lacks:
-            count = sum(not cell.needs <= cluster.capabilities for cell in cells)
-            told.append(f"{death}: {count} cells left out, as '{cluster.name}' has no {', '.join(sorted(lacks))}")
-    if cluster.direct.dialect != "postgresql":
+        cells = [cell for cell in all_cells() if cell.death is death and not cell.needs <= capabilities]
+        lacks = {need for cell in cells for need in cell.needs} - capabilities
+        if cells:
+            told.append(f"{death}: {len(cells)} cells left out, as '{name}' has no {', '.join(sorted(lacks))}")
+    if dialect != "postgresql":
         told.append(f"{', '.join(HABITS)}: left out, as they ask PostgreSQL for its backends")
     return told
 
