@@ -236,6 +236,10 @@ class ControlClient:
         """Reset every live connection of a proxy and return how many there were (this package's server only)."""
         return (await self._call("DELETE", _path(proxy, "connections"), _Reset)).connections
 
+    async def close_connections(self, proxy: str) -> int:
+        """End every live connection with FIN, all at once; return how many (this package's server only)."""
+        return (await self._call("DELETE", _path(proxy, "connections") + "?end=fin", _Reset)).connections
+
     async def evidence(self) -> list[EvidenceInfo]:
         """Return what every fault did, the oldest first (this package's server only)."""
         return await self._call("GET", "/evidence", list[EvidenceInfo])

@@ -124,7 +124,7 @@ class Proxy:
     def retarget(self, upstream: str) -> None:
         """Lead new connections to *upstream* and reset those that lead elsewhere."""
         self.upstream = upstream
-        self.reset_connections()
+        self.cut_connections()
 
     def close(self) -> None:
         """End for good."""
@@ -150,10 +150,10 @@ class Proxy:
             self._evidence.end(self._down)
             self._down = None
 
-    def reset_connections(self) -> int:
-        """Reset every live connection (RST on both sides) and go on listening; return how many there were."""
+    def cut_connections(self, *, reset: bool = True) -> int:
+        """End every live connection (RST or FIN on both sides) and go on listening; return how many there were."""
         record = self._evidence.open(self.name, "cut", "cut")
-        count = self._cut(record, reset=True)
+        count = self._cut(record, reset=reset)
         self._evidence.end(record)
         return count
 

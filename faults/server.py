@@ -1,7 +1,7 @@
 """The control API over HTTP: Toxiproxy's routes, plus evidence and connections.
 
 Beyond Toxiproxy: rules about moments of PostgreSQL's conversation under /pg; GET and DELETE /evidence;
-GET /proxies/{proxy}/connections, and DELETE there to reset them all.
+GET /proxies/{proxy}/connections, and DELETE there to reset them all (?end=fin: to close them).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def application(registry: Registry) -> web.Application:
             web.patch("/proxies/{proxy}/toxics/{toxic}", _update_toxic),
             web.delete("/proxies/{proxy}/toxics/{toxic}", _remove_toxic),
             web.get("/proxies/{proxy}/connections", _connections, allow_head=False),
-            web.delete("/proxies/{proxy}/connections", _reset_connections),
+            web.delete("/proxies/{proxy}/connections", _cut_connections),
             *rule_routes(),
             web.get("/evidence", _evidence, allow_head=False),
             web.delete("/evidence", _forget),
@@ -168,8 +168,11 @@ async def _connections(request: web.Request) -> web.Response:
     return json_answer(describe_connections(request.app[REGISTRY].proxy(request.match_info["proxy"])))
 
 
-async def _reset_connections(request: web.Request) -> web.Response:
-    count = request.app[REGISTRY].proxy(request.match_info["proxy"]).reset_connections()
+async def _cut_connections(request: web.Request) -> web.Response:
+    end = request.query.get("end", "rst")
+    if end not in ("rst", "fin"):
+        raise BadRequest(f"'end' must be rst or fin, not '{end:.60}'")
+    count = request.app[REGISTRY].proxy(request.match_info["proxy"]).cut_connections(reset=end == "rst")
     return json_answer({"connections": count})
 
 

@@ -4,7 +4,8 @@ from lab.atlas.cells import Cell, Fault, Moment, Trouble, all_cells
 from lab.atlas.measure import measure
 from lab.atlas.render import Atlas, rows_of, to_json, to_markdown
 from lab.atlas.run import atlas_of, run_atlas
-from lab.atlas.view import Measured, View, judge
+from lab.atlas.view import Measured, judge
+from lab.retry.view import View
 
 __all__ = [
     "Atlas",

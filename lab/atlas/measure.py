@@ -12,12 +12,13 @@ from faults.client import FiringInfo
 from lab.atlas.cells import EFFECTS, Cell, Moment
 from lab.atlas.strike import Scene, place, quiet, struck
 from lab.atlas.unit import Unit
-from lab.atlas.view import Measured, decision_of, view_of
+from lab.atlas.view import Measured, decision_of
 from lab.cleanup import together
 from lab.clusters.base import Cluster
 from lab.db.engine import application_engine
 from lab.db.target import Target
 from lab.errors import Unhealthy
+from lab.retry.view import view_of
 
 AT_ONCE = 12
 """Cells measured at the same time; more would make a busy machine answer later than the bound."""
@@ -85,6 +86,7 @@ def _engine(target: Target, cell: Cell, name: str) -> AsyncEngine:
         pool_size=1,
         pool_timeout=POOL_PATIENCE,
         pool_pre_ping=cell.moment is Moment.PING,
+        ping_timeout=None,  # what the drivers tell is what the atlas is about
         connect_timeout=PATIENCE,
         command_timeout=PATIENCE,
         statement_timeout=None,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TypedDict
 
-from lab.atlas.view import Measured, View
+from lab.atlas.view import Measured
+from lab.retry.view import View
 
 HEADINGS = (
     "fault",

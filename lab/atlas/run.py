@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 
 from lab.atlas.cells import all_cells
@@ -13,6 +12,7 @@ from lab.atlas.render import Atlas
 from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
+from lab.db.quiet import quiet_drivers
 from lab.errors import UsageError
 from lab.suite import STOP, open_cluster
 
@@ -46,17 +46,3 @@ async def atlas_of(cluster: Cluster, *, tell: Callable[[int], object] = silent) 
     with quiet_drivers():
         measured = await measure(cluster, cells, tell=lambda: tell(len(cells)))
     return Atlas(f"{cluster.about}; {', '.join(f'{name} {version(name)}' for name in PACKAGES)}", measured)
-
-
-@contextmanager
-def quiet_drivers() -> Iterator[None]:
-    """Keep the drivers' complaints about lost connections, which are the point here, from standard error."""
-    mute = logging.NullHandler()
-    loggers = [logging.getLogger(name) for name in ("psycopg", "sqlalchemy")]
-    for logger in loggers:
-        logger.addHandler(mute)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeHandler(mute)

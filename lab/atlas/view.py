@@ -6,25 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lab.atlas.cells import Cell
-from lab.retry._signs import links
 from lab.retry.classify import Decision, Phase, classify
+from lab.retry.view import View
 from lab.verdict import Verdict
 
 SURE = frozenset(Decision) - {Decision.UNKNOWN}
 """Decisions that take for granted that nothing was applied."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """An error as the application got it; None where there is nothing to see.
-
-    *sqlstate* is that of the portable key (the driver's error, or the error itself), *driver_class* the nearest class
-    of the driver or of Python, *sqlalchemy_class* that of SQLAlchemy.
-    """
-
-    sqlstate: str | None
-    driver_class: str | None
-    sqlalchemy_class: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +40,6 @@ class Measured:
         return self.applied == 0 or (self.decision is Decision.UNKNOWN and self.applied == 1)
 
 
-def view_of(error: BaseException) -> View:
-    """Return what there is to see of *error*."""
-    key = getattr(error, "orig", None) or error
-    chain = tuple(links(error))
-    return View(
-        getattr(key, "sqlstate", None),
-        next((_name(link) for link in chain if not _of_sqlalchemy(link)), None),
-        next((type(link).__name__ for link in chain if type(link).__module__.startswith("sqlalchemy.exc")), None),
-    )
-
-
 def decision_of(error: BaseException | None, phase: Phase) -> Decision | None:
     """Return what the lab's policy would do."""
     return None if error is None else classify(error, phase)
@@ -75,13 +51,3 @@ def judge(cells: Iterable[Measured]) -> Verdict:
     if any(not one.safe for one in measured):
         return Verdict.FAIL
     return Verdict.PASS if measured and all(one.fired for one in measured) else Verdict.INCONCLUSIVE
-
-
-def _of_sqlalchemy(link: BaseException) -> bool:
-    return type(link).__module__.startswith("sqlalchemy")
-
-
-def _name(link: BaseException) -> str:
-    kind = type(link)
-    package = kind.__module__.partition(".")[0]
-    return kind.__name__ if package == "builtins" else f"{package}.{kind.__name__}"

@@ -46,6 +46,9 @@ class Capability(enum.StrEnum):
     SERVER_CRASH = "server crash"
     """Killing the database server without warning, and starting it again."""
 
+    BACKEND_PAUSE = "backend pause"
+    """Stopping the server's process behind one session in its tracks, and letting it go on."""
+
     NODE_KILL = "node kill"
     """Killing one node of several without warning, and starting it again."""
 
@@ -164,6 +167,17 @@ class CrashesServer(Protocol):
 
 
 @runtime_checkable
+class PausesBackends(Protocol):
+    """Capability BACKEND_PAUSE."""
+
+    async def pause_backend(self, pid: int) -> None:
+        """Stop (SIGSTOP) the process *pid*, which serves one session; Unhealthy if the server has no such child."""
+
+    async def resume_backends(self, pids: Iterable[int]) -> None:
+        """Let those of *pids* go on that were stopped; one that is gone stays gone."""
+
+
+@runtime_checkable
 class HasLinks(Protocol):
     """Capability NODE_LINKS."""
 
@@ -197,6 +211,7 @@ class HoldsLeases(Protocol):
 NODE_PROTOCOLS: dict[Capability, type] = {
     Capability.GATEWAY_LOSS: LosesGateways,
     Capability.SERVER_CRASH: CrashesServer,
+    Capability.BACKEND_PAUSE: PausesBackends,
     Capability.NODE_KILL: KillsNodes,
     Capability.NODE_PAUSE: PausesNodes,
     Capability.NODE_DRAIN: DrainsNodes,
@@ -222,7 +237,9 @@ NEEDS: dict[type[Fault], Capability] = {
 }
 """What each kind of fault needs of a cluster."""
 
-HURTS_NODES = frozenset({*NODE_PROTOCOLS} - {Capability.GATEWAY_LOSS, Capability.SERVER_CRASH})
+HURTS_NODES = frozenset(
+    {*NODE_PROTOCOLS} - {Capability.GATEWAY_LOSS, Capability.SERVER_CRASH, Capability.BACKEND_PAUSE}
+)
 """Capabilities of which a scenario makes sense only once the data is on every node."""
 
 

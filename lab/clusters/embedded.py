@@ -6,8 +6,9 @@ It is one server: what only several nodes can show (leases, replicas, partitions
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -39,7 +40,13 @@ class EmbeddedCluster:
 
     name = "embedded"
     capabilities = frozenset(
-        {Capability.TOXICS, Capability.WIRE_RULES, Capability.GATEWAY_LOSS, Capability.SERVER_CRASH}
+        {
+            Capability.TOXICS,
+            Capability.WIRE_RULES,
+            Capability.GATEWAY_LOSS,
+            Capability.SERVER_CRASH,
+            Capability.BACKEND_PAUSE,
+        }
     )
     places: Final[Mapping[str, str]] = MappingProxyType({})
     starts_within: Final = 60.0
@@ -61,6 +68,7 @@ class EmbeddedCluster:
         self._gateways = Gateways(run.path / "proxy.log", run.environment(), seed=seed, detached=detached, hop=hop)
         self._created = False
         self._crashed = False
+        self._paused: dict[int, psutil.Process] = {}
 
     @property
     def about(self) -> str:
@@ -122,6 +130,7 @@ class EmbeddedCluster:
 
     async def stop(self, within: float) -> None:
         """End the gateways and the server, each also if the other cannot be ended."""
+        await self.resume_backends(tuple(self._paused))
         try:
             await self._gateways.stop(within)
         finally:
@@ -139,6 +148,7 @@ class EmbeddedCluster:
         """
         by_itself = self._created and not self._crashed and not self._server.running
         last_words = self._server.last_words() if by_itself else ""
+        await self.resume_backends(tuple(self._paused))
         try:
             async with asyncio.timeout(within):
                 if not self._server.running:
@@ -179,3 +189,23 @@ class EmbeddedCluster:
         """Start the server again; it recovers what was acknowledged."""
         await self._server.start(PROBE_TIMEOUT * 30)
         self._crashed = False
+
+    async def pause_backend(self, pid: int) -> None:
+        """Stop a child of the server; its session hears no more, and its connections stay open."""
+        server = self._server.pid
+        try:
+            backend = psutil.Process(pid)
+            ours = server is not None and backend.ppid() == server
+        except psutil.NoSuchProcess:
+            ours = False
+        if not ours:
+            raise Unhealthy(f"process {pid} is none of the database server's")
+        self._paused[pid] = backend
+        backend.suspend()
+
+    async def resume_backends(self, pids: Iterable[int]) -> None:
+        """Let stopped backends go on."""
+        for backend in [self._paused.pop(pid) for pid in set(pids) & set(self._paused)]:
+            # psutil refuses to signal another process that has been given the number since.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                backend.resume()

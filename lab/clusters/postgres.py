@@ -241,7 +241,8 @@ def _kill_family(process: subprocess.Popen[bytes], within: float) -> None:
         family = [head, *head.children(recursive=True)]
     except psutil.NoSuchProcess:
         family = []
-    for member in family:
+    # The postmaster last: a backend that outlives it by a moment tells its client so (57P01) before it is killed.
+    for member in reversed(family):
         try:
             member.kill()
         except psutil.NoSuchProcess:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import asyncpg
 import psycopg
 
 from lab.db.target import Tls
+from lab.db.tcp import Tcp
 
 Driver = Literal["asyncpg", "psycopg"]
 
@@ -33,6 +35,7 @@ class Bounds:
     idle_in_transaction: float | None
     refuses: frozenset[str] = frozenset()
     schema: str | None = None
+    tcp: Tcp = field(default_factory=Tcp)
 
     def parameters(self) -> dict[str, str]:
         """Return start-up parameters (times in milliseconds, as the servers want them)."""
@@ -61,19 +64,29 @@ async def open_asyncpg(arguments: Mapping[str, Any], name: str, tls: Tls, bounds
         connection_class=BoundedAsyncpgConnection,
     )
     connection.close_timeout = bounds.close
+    # asyncpg has no public way to its socket.
+    bounds.tcp.apply(connection._transport.get_extra_info("socket"))  # noqa: SLF001
     return connection
 
 
 async def open_psycopg(arguments: Mapping[str, Any], name: str, tls: Tls, bounds: Bounds) -> Any:
     """Open a psycopg connection called *name* with the dialect's *arguments*."""
-    connection = await BoundedPsycopgConnection.connect(
-        **arguments,
-        sslmode=tls,
-        application_name=name,
-        options=" ".join(f"-c {option}={value}" for option, value in bounds.parameters().items()),
-    )
+    connection = await BoundedPsycopgConnection.connect(**arguments, **_psycopg_parameters(name, tls, bounds))
     connection.bounds = bounds
     return connection
+
+
+def open_psycopg_sync(arguments: Mapping[str, Any], name: str, tls: Tls, bounds: Bounds, within: int) -> Any:
+    """Open a synchronous psycopg connection; *within* are whole seconds, and libpq takes less than 2 for 2."""
+    named = _psycopg_parameters(name, tls, bounds)
+    connection = BoundedSyncConnection.connect(**arguments, **named, connect_timeout=within)
+    connection.bounds = bounds
+    return connection
+
+
+def _psycopg_parameters(name: str, tls: Tls, bounds: Bounds) -> dict[str, Any]:
+    options = " ".join(f"-c {option}={value}" for option, value in bounds.parameters().items())
+    return {"sslmode": tls, "application_name": name, "options": options, **bounds.tcp.parameters()}
 
 
 class BoundedAsyncpgConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -120,6 +133,24 @@ class BoundedPsycopgConnection(psycopg.AsyncConnection[Any]):
             raise
 
 
+class BoundedSyncConnection(psycopg.Connection[Any]):
+    """A synchronous psycopg connection with the same bound: libpq itself waits for ever in a black hole."""
+
+    bounds: Bounds | None = None
+
+    def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        """Run a protocol exchange; cut the connection if it outlasts the bound, which psycopg tells as a disconnect."""
+        if self.bounds is None:
+            return super().wait(gen, *args, **options)
+        timer = threading.Timer(self.bounds.command, cut, (self,))
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().wait(gen, *args, **options)
+        finally:
+            timer.cancel()
+
+
 OPENERS: Mapping[Driver, Opener] = {"asyncpg": open_asyncpg, "psycopg": open_psycopg}
 
 
@@ -130,7 +161,7 @@ def cut(driver_connection: Any) -> None:
     to the server first, which takes seconds in a black hole (asyncpg 2 s, psycopg 5 s and more).
     """
     with suppress(Exception):
-        if isinstance(driver_connection, psycopg.AsyncConnection):
+        if isinstance(driver_connection, psycopg.AsyncConnection | psycopg.Connection):
             _shut_down(driver_connection.fileno())
         else:
             driver_connection.terminate()

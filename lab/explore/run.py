@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from lab.atlas.run import quiet_drivers
 from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice
+from lab.db.quiet import quiet_drivers
 from lab.explore.explorer import Exploration, Question, Tell, explore
 from lab.suite import STOP, open_cluster
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lab.studies import claims, hermitage
+from lab.studies import claims, hermitage, pool
 from lab.studies.base import Study, StudyResult, StudyTable
 
 __all__ = ["STUDIES", "Study", "StudyResult", "StudyTable"]
 
-STUDIES: dict[str, Study] = {study.name: study for study in (hermitage.STUDY, *claims.STUDIES)}
+STUDIES: dict[str, Study] = {study.name: study for study in (hermitage.STUDY, pool.STUDY, *claims.STUDIES)}

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
-from contextlib import suppress
-from typing import Any
-
-import psycopg
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from lab.db import Target, application_engine
-from lab.db.dialects import trust_row_counts
-from lab.db.drivers import Bounds
+from lab.db import Target, application_engine, resilient_sync_engine
 
 COMMAND, CONNECT, POOL, IDLE = 1.0, 1.0, 2.0, 2.0
 """Seconds: for one exchange, for a connection, for one from the pool; the server's for an idle transaction."""
-
-
-class _BoundedConnection(psycopg.Connection[Any]):
-    """A psycopg connection whose exchanges end: libpq itself waits for ever in a black hole."""
-
-    def wait(self, *args: Any, **options: Any) -> Any:
-        """Run an exchange; cut the connection if it outlasts the bound, which psycopg reports as a disconnect."""
-        timer = threading.Timer(COMMAND, _cut, (self,))
-        timer.daemon = True
-        timer.start()
-        try:
-            return super().wait(*args, **options)
-        finally:
-            timer.cancel()
 
 
 def asynchronous_engine(target: Target, name: str, size: int) -> AsyncEngine:
@@ -50,30 +27,14 @@ def asynchronous_engine(target: Target, name: str, size: int) -> AsyncEngine:
 
 def synchronous_engine(target: Target, name: str, size: int) -> Engine:
     """Return the engine of synchronous policies, with psycopg."""
-    first = target.addresses[0]
-    url = URL.create(f"{target.dialect}+psycopg", target.user, target.password, first.host, first.port, target.database)
-
-    def connect() -> Any:
-        _, arguments = engine.dialect.create_connect_args(url)
-        bounds = Bounds(COMMAND, COMMAND, None, IDLE, target.refuses, target.schema)
-        options = " ".join(f"-c {setting}={value}" for setting, value in bounds.parameters().items())
-        return _BoundedConnection.connect(
-            **arguments, sslmode=target.tls, application_name=f"{name}-0", options=options, connect_timeout=2
-        )
-
-    engine = create_engine(
-        url,
-        creator=connect,
-        isolation_level="SERIALIZABLE",
+    return resilient_sync_engine(
+        target,
+        application_name=name,
         pool_size=size,
-        max_overflow=0,
         pool_timeout=POOL,
-        pool_pre_ping=True,
+        connect_timeout=CONNECT,
+        command_timeout=COMMAND,
+        close_timeout=COMMAND,
+        statement_timeout=None,
+        idle_in_transaction_timeout=IDLE,
     )
-    trust_row_counts(engine.dialect)
-    return engine
-
-
-def _cut(connection: psycopg.Connection[Any]) -> None:
-    with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
-        duplicate.shutdown(socket.SHUT_RDWR)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -20,7 +21,7 @@ from faults.errors import ControlRefused
 from faults.pgwire.rules import Rule, lost_ack, lost_request
 from faults.toxics import Latency, ResetPeer, Timeout
 from lab.clusters import CLUSTERS, make_cluster
-from lab.clusters.base import NODE_PROTOCOLS, Capability, Cluster, CrashesServer, LosesGateways, require
+from lab.clusters.base import NODE_PROTOCOLS, Capability, Cluster, CrashesServer, LosesGateways, PausesBackends, require
 from lab.db.target import Address
 from lab.errors import EnvironmentProblem, NotCapable, Unhealthy, UsageError
 from lab.state import survey
@@ -366,6 +367,34 @@ async def test_a_crash_keeps_what_was_acknowledged_and_ends_every_session(
         kept = [row["id"] for row in await connection.fetch("SELECT id FROM conformance ORDER BY id")]
     assert kept == [1, *range(10, 10 + len(cluster.nodes))]
     await cluster.healthy(BOUND)
+
+
+async def test_the_process_behind_a_session_stands_still_alone_and_goes_on_with_what_it_was_asked(
+    cluster: Cluster,
+) -> None:
+    if Capability.BACKEND_PAUSE not in cluster.capabilities:
+        pytest.skip(f"{cluster.name} has no {Capability.BACKEND_PAUSE}")
+    pauses = cast("PausesBackends", cluster)
+    async with session(cluster.target) as stopped, session(cluster.target) as other:
+        pid = await stopped.fetchval("SELECT pg_backend_pid()")
+        await pauses.pause_backend(pid)
+        answer = asyncio.create_task(stopped.fetchval("SELECT 1", timeout=BOUND))
+        assert await other.fetchval("SELECT 2") == 2
+        assert not (await asyncio.wait([answer], timeout=0.1))[0]
+        await pauses.resume_backends([pid])
+        assert await answer == 1
+        await pauses.resume_backends([pid])
+    with pytest.raises(Unhealthy, match="none of the database server's"):
+        await pauses.pause_backend(os.getpid())
+
+
+async def test_healing_lets_stopped_processes_go_on(cluster: Cluster) -> None:
+    if Capability.BACKEND_PAUSE not in cluster.capabilities:
+        pytest.skip(f"{cluster.name} has no {Capability.BACKEND_PAUSE}")
+    async with session(cluster.target) as stopped:
+        await cast("PausesBackends", cluster).pause_backend(await stopped.fetchval("SELECT pg_backend_pid()"))
+        await cluster.heal(cluster.heals_within)
+        assert await stopped.fetchval("SELECT 1") == 1
 
 
 async def test_a_server_that_is_down_has_nothing_to_kill_and_one_that_is_up_needs_no_start(

@@ -225,6 +225,7 @@ async def test_names_that_are_taken_are_refused(http: Http) -> None:
         ("GET", "/proxies/none/toxics/t", 404),
         ("PATCH", "/proxies/none/toxics/t", 404),
         ("DELETE", "/proxies/none/connections", 404),
+        ("DELETE", "/proxies/none/connections?end=bang", 400),
         ("PUT", "/proxies", 405),
         ("HEAD", "/proxies", 405),
         ("OPTIONS", "/proxies", 405),

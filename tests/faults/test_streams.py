@@ -226,6 +226,17 @@ async def test_cutting_resets_live_connections_and_goes_on_listening(wire: Wire)
     assert await wire.control.reset_connections(wire.name) == 1
 
 
+async def test_connections_can_be_closed_at_once_without_a_word_to_those_that_come(wire: Wire) -> None:
+    pairs = [await wire.connect() for _ in range(2)]
+    assert await wire.control.close_connections(wire.name) == 2
+    for client, server in pairs:
+        assert await client.ending() == "fin"
+        assert await server.ending() == "fin"
+    client, server = await wire.connect()
+    await client.send(b"new")
+    assert await server.receive(3) == b"new"
+
+
 async def test_deleting_a_proxy_closes_its_connections_and_frees_its_port(wire: Wire) -> None:
     client, server = await wire.connect()
     await wire.control.delete(wire.name)

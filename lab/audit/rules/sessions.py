@@ -76,7 +76,7 @@ def ignored_isolation(module: Module, call: ast.Call) -> Iterator[Hit]:
     "an AsyncSession that nobody closes",
     why="A session that is not closed keeps its connection: when the pool is empty, everybody waits and times out.",
     mend="Write async with sessions() as session.",
-    proof="run claims/unclosed-session",
+    proof="run claims/asyncsession-closing",
     on=ast.Assign,
 )
 def unclosed(module: Module, node: ast.Assign) -> Iterator[Hit]:

@@ -40,13 +40,13 @@ Call = Callable[[Session], Awaitable[object]]
 
 async def directly(session: Session) -> None:
     """Run the statement as is done by mistake: a synchronous session in a coroutine."""
-    session.execute(_SLEEP, {"seconds": STATEMENT})
+    session.execute(_SLEEP, {"seconds": STATEMENT})  # noqa: LAB201
 
 
 async def blocks_the_loop(bench: Bench, *, call: Call = directly) -> Measured:
     """Have a heart beat in the loop while a synchronous session waits for the database, and an asynchronous one."""
     with Session(bench.sync_engine()) as session:
-        session.connection()
+        session.connection()  # noqa: LAB201
         stood, _ = await _stood_still(lambda: call(session))
     async with AsyncSession(bench.engine()) as other:
         await other.connection()
@@ -70,7 +70,7 @@ async def blocks_the_loop(bench: Bench, *, call: Call = directly) -> Measured:
 async def starves_threads(bench: Bench) -> Measured:
     """Have a heart beat in a thread while a synchronous session stops the loop."""
     with Session(bench.sync_engine()) as session:
-        session.connection()
+        session.connection()  # noqa: LAB201
         loop, thread = await _stood_still(lambda: directly(session))
     seen = None if loop < 0.8 else thread > 0.8
     return Measured(

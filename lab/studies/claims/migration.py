@@ -108,9 +108,9 @@ async def future_warning(bench: Bench) -> Measured:
 def _future_warning(engine: Engine) -> Measured:
     with Session(engine) as session:
         calls: dict[str, Callable[[], object]] = {
-            "Query.get": lambda: session.query(Author).get(1),  # legacy on purpose
-            "Query.all": lambda: session.query(Author).all(),  # legacy on purpose
-            "Query.filter": lambda: session.query(Author).filter(Author.id == 1).first(),  # legacy on purpose
+            "Query.get": lambda: session.query(Author).get(1),  # noqa: LAB102
+            "Query.all": lambda: session.query(Author).all(),  # noqa: LAB101
+            "Query.filter": lambda: session.query(Author).filter(Author.id == 1).first(),  # noqa: LAB101
         }
         with sa_warnings() as seen:
             for call in calls.values():

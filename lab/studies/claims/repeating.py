@@ -153,7 +153,7 @@ def repeating(engine: AsyncEngine, attempts: int) -> list[str]:
     """Have the engine try every statement so often, as is done by mistake; return what each attempt met."""
     met: list[str] = []
 
-    def execute(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
+    def execute(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:  # noqa: LAB303
         for left in reversed(range(attempts)):
             try:
                 cursor.execute(statement, parameters)

@@ -51,7 +51,7 @@ def _one_door(engine: Engine) -> Measured:
     with Session(engine) as session:
         event.listen(session, "do_orm_execute", seen.append)
         with sent(engine) as read:
-            author = session.query(Author).filter(Author.id == 1).one()  # legacy on purpose
+            author = session.query(Author).filter(Author.id == 1).one()  # noqa: LAB101
             session.get_one(Author, 2)
             list(author.books)
         reads = len(seen)

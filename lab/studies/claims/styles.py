@@ -27,9 +27,9 @@ async def legacy_query(bench: Bench) -> Measured:
 def _legacy_query(engine: Engine) -> Measured:
     with Session(engine) as session:
         with sent(engine) as old, sa_warnings() as warned:
-            before = session.query(Author).filter_by(name="author 1").order_by(Author.id).all()  # legacy on purpose
+            before = session.query(Author).filter_by(name="author 1").order_by(Author.id).all()  # noqa: LAB101
         with sa_warnings() as got:
-            session.query(Author).get(1)  # legacy on purpose
+            session.query(Author).get(1)  # noqa: LAB102
         with sent(engine) as new:
             after = session.scalars(select(Author).where(Author.name == "author 1").order_by(Author.id)).all()
         same = _unlabelled(old) == _unlabelled(new) and before == list(after) and len(before) == 1
@@ -81,7 +81,7 @@ async def mixed_styles(bench: Bench) -> Measured:
 
 def _mixed_styles(engine: Engine) -> Measured:
     with Session(engine) as session:
-        old = session.query(Author).filter_by(id=1).one()  # legacy on purpose
+        old = session.query(Author).filter_by(id=1).one()  # noqa: LAB101
         new = session.scalars(select(Author).where(Author.id == 1)).one()
         old.name = "renamed"
         found = session.scalars(select(Author.name).where(Author.id == 1)).one()
@@ -155,8 +155,8 @@ async def future_mode(bench: Bench) -> Measured:
 
 def _future_mode(bench: Bench) -> Measured:
     engine = bench.sync_engine(future=True)
-    with Session(engine, future=True) as session, sa_warnings() as warned:
-        found = session.query(Author).filter(Author.id == 1).all()  # legacy on purpose
+    with Session(engine, future=True) as session, sa_warnings() as warned:  # noqa: LAB107
+        found = session.query(Author).filter(Author.id == 1).all()  # noqa: LAB101
     off = [name for name, make in _switched_off(bench).items() if _refused(make)]
     strict = bool(warned) or not found
     return Measured(

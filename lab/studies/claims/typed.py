@@ -149,7 +149,7 @@ async def column_deprecated(bench: Bench) -> Measured:  # noqa: ARG001 - no data
 
         class Old(plain_base()):  # type: ignore[misc]  # a base made at run time
             __tablename__ = "old"
-            id = Column(Integer, primary_key=True)  # legacy on purpose
+            id = Column(Integer, primary_key=True)  # noqa: LAB104
             name = Column(String)  # legacy on purpose
 
         configure_mappers()
@@ -167,9 +167,9 @@ async def column_deprecated(bench: Bench) -> Measured:  # noqa: ARG001 - no data
 async def base_deprecated(bench: Bench) -> Measured:  # noqa: ARG001 - no database is asked
     """Call declarative_base() from its two homes, and count warnings."""
     with sa_warnings() as old:
-        declarative.declarative_base()  # legacy on purpose
+        declarative.declarative_base()  # noqa: LAB103
     with sa_warnings() as new:
-        sqlalchemy.orm.declarative_base()  # legacy on purpose
+        sqlalchemy.orm.declarative_base()  # noqa: LAB103
     return Measured(
         f"ext.declarative: {len(old)} warning; orm: {len(new)}",
         (

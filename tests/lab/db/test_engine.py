@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import inspect
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, replace
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import JSON, column, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
@@ -15,15 +20,18 @@ from lab.db import (
     Address,
     IdempotencyKey,
     Target,
+    Waits,
     application_engine,
     create_tables,
     drop_tables,
+    resilient_engine,
+    resilient_sync_engine,
     session_factory,
     table_of,
 )
-from lab.db.drivers import Driver
+from lab.db.drivers import Driver, cut
 from lab.db.target import Dialect
-from tests.lab.db.forwarder import forwarding
+from tests.lab.db.forwarder import Loss, forwarding
 
 
 @pytest.fixture(params=["asyncpg", "psycopg"])
@@ -117,6 +125,64 @@ async def test_tables_are_created_and_dropped_any_number_of_times(engine: AsyncE
         assert row.created_at.tzinfo is not None
     for _ in range(2):
         await drop_tables(engine, tables)
+
+
+async def test_a_ping_that_gets_no_answer_is_a_disconnect_and_the_next_connection_serves(
+    target: Target, driver: Driver
+) -> None:
+    home = target.addresses[0]
+    async with forwarding(home.host, home.port) as gateway:
+        through = replace(target, addresses=(Address("127.0.0.1", gateway.port),))
+        engine = resilient_engine(through, driver=driver, pool_size=1, ping_timeout=0.2, command_timeout=30)
+        first = await show(engine, "application_name")
+        gateway.arm(b";", Loss.SILENT_REQUEST)
+        assert (first, await show(engine, "application_name")) == ("app-0", "app-1")
+        assert gateway.fired == 1
+        await engine.dispose()
+
+
+def test_a_synchronous_engine_has_the_same_settings_and_the_same_ping(target: Target) -> None:
+    engine = resilient_sync_engine(target, pool_size=1, statement_timeout=1.5, keepalive=12, tcp_user_timeout=3)
+    settings = ("transaction_isolation", "statement_timeout", "application_name", "tcp_user_timeout")
+    try:
+        with engine.connect() as connection:
+            shown = [connection.execute(text(f"SHOW {name}")).scalar_one() for name in settings[:3]]
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, psycopg.Connection)
+            assert raw.info.get_parameters()["tcp_user_timeout"] == "3000"
+            assert raw.info.get_parameters()["keepalives_idle"] == "12"
+        assert shown == ["serializable", "1500ms", "app-0"]
+        cut(raw)
+        with engine.connect() as connection:
+            assert connection.execute(text("SHOW application_name")).scalar_one() == "app-1"
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no TCP_USER_TIMEOUT")
+async def test_the_kernel_is_told_when_a_silent_peer_is_gone(target: Target, driver: Driver) -> None:
+    engine = resilient_engine(target, driver=driver, tcp_user_timeout=3, keepalive=12)
+    async with engine.connect() as connection:
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        number = raw._transport.get_extra_info("socket").fileno() if driver == "asyncpg" else raw.fileno()
+        with socket.socket(fileno=os.dup(number)) as sock:
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            options = (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert [sock.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [3000, 12, 4, 3]
+    await engine.dispose()
+
+
+def test_waits_are_the_sum_of_what_an_engine_may_wait_for() -> None:
+    waits = Waits(pool_timeout=1, ping_timeout=2, connect_timeout=0.5, command_timeout=8, close_timeout=0.25)
+    assert (waits.checkout, waits.exchange, waits.unit) == (3.75, 16.25, 20.0)
+    assert waits.synchronous().connect_timeout == 2
+
+
+@pytest.mark.parametrize("door", [resilient_engine, resilient_sync_engine])
+def test_waits_have_the_defaults_of_the_engine(door: Callable[..., object]) -> None:
+    parameters = inspect.signature(door).parameters
+    assert {name: parameters[name].default for name in asdict(Waits())} == asdict(Waits())
 
 
 def test_a_password_is_not_shown() -> None:
