@@ -11,14 +11,15 @@ from lab.journal import read_journal
 from lab.replay import recheck
 from lab.retry import wrong
 from lab.runner import run_scenario
-from lab.scenarios import SCENARIOS
 from lab.verdict import Verdict
 from lab.workloads import WORKLOADS
 from tests.scenarios.test_scenarios import explain, findings, mistake, runnable
 
 pytestmark = pytest.mark.slow
 
-FAULTS = ("lost-acks", "conflicts", "gateway-lost")
+FAULTS = ("lost-acks", "gateway-lost")
+"""Doubt, and loss. CI runs list-append under every other fault as well: lab run --workload list-append."""
+
 OTHERS = [name for name in WORKLOADS if name not in {"bank", "list-append"}]
 
 
@@ -38,8 +39,8 @@ async def passes(scenario: str, workload: str, cluster: Cluster, seed: int, jour
     assert recheck(journal).findings == result.findings
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_list_append_is_serializable_under_every_fault(
+@pytest.mark.parametrize("scenario", ["anomalies", "commit-doubt", "conflicts", "server-crash", "hot-rows"])
+async def test_list_append_is_serializable_under_faults(
     scenario: str, cluster: Cluster, seed: int, journal: Path
 ) -> None:
     await passes(scenario, "list-append", cluster, seed, journal)
