@@ -27,7 +27,7 @@ class Format(enum.StrEnum):
     """The same as JSON: objects one after the other, or one array of them."""
 
     LOG = "log"
-    """Jepsen's log: lines with process, type, function and value behind the name of a logger, with tabs between."""
+    """Jepsen's log: lines with process, type, function and value behind the name of a logger, in columns."""
 
 
 BLANK = rb"[\s,]*"
@@ -35,13 +35,15 @@ PATTERNS = (
     (Format.JOURNAL, re.compile(BLANK + rb'\{\s*"record"\s*:')),
     (Format.JSON, re.compile(BLANK + rb'(?:\[\s*)?\{\s*(?:"[^"]*"\s*:|\}|$)|' + BLANK + rb"\[\s*\]")),
     (Format.EDN, re.compile(rb"(?:[\s,]|;[^\n]*\n?)*(?:[\[(][\s,]*)?(?:[{(;#]|\[\s*$)")),
-    (Format.LOG, re.compile(rb"(?m)^[^\n]*\t:(?:invoke|ok|fail|info)\t")),
+    (Format.LOG, re.compile(rb"(?m)^[^\n]*(?:\t|\bjepsen\.[^\n]*\S +):(?:invoke|ok|fail|info)[\t ]+:")),
 )
 
 
 def detect(path: Path) -> Format:
     """Return the format of a file; raise MalformedFile for one that has none of them, saying what was expected."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise MalformedFile(str(path), 0, "no regular file, and a history is read twice: write it to a file first")
         with path.open("rb") as file:
             beginning = file.read(BEGINNING).removeprefix(b"\xef\xbb\xbf")
     except OSError as error:

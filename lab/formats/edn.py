@@ -182,11 +182,16 @@ class Forms:
 
 def parse(text: str) -> Json:
     """Return the one value that a text is; raise Problem if it is not one."""
-    forms = Forms()
-    values = [*forms.feed(text), *forms.end()]
+    values = parse_all(text)
     if len(values) != 1:
         raise Problem(1, f"one value is expected, and there are {len(values)}")
-    return values[0][1]
+    return values[0]
+
+
+def parse_all(text: str) -> list[Json]:
+    """Return the values that stand in a text, one after the other; raise Problem for what is none."""
+    forms = Forms()
+    return [value for _, value in (*forms.feed(text), *forms.end())]
 
 
 def map_of(items: list[Json]) -> dict[str, Json]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from lab.formats.edn import Forms, parse
+from lab.formats.edn import Forms, parse, parse_all
 from lab.formats.events import Event, Problem, event_of
 from lab.formats.plain import Plain
 from lab.history import Json
@@ -173,6 +173,9 @@ class JsonReader:
 
 
 EVENT = re.compile(r"(\S+)\t(:\S+)\t(\S+)\t([^\t]+)(?:\t(.*))?$")
+ALIGNED = re.compile(r"(\S+)\s+(:(?:invoke|ok|fail|info))\s+(:\S+)\s+(\S.*)$")
+"""The same in columns that blanks fill up: value and error are two forms of EDN, one after the other."""
+
 BEGUN = re.compile(r"\bjepsen\.\S+(?: -|:)?\s+(?:-?\d+|:[\w-]+)(?:\s+:|\s*$)|\t:(?:invoke|ok|fail|info)\b")
 NOISE = re.compile(
     r"\s*$|(?:\S+\s+){0,3}(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\b"  # a line of a logger
@@ -193,14 +196,31 @@ def log_events(file: BinaryIO) -> Iterator[Event]:
 
 
 def _log_event(line: str, number: int) -> Event:
-    found = EVENT.search(line)
-    if found is None:
-        raise Problem(number, "an operation has process, type, function and value, with tabs between them")
-    process, kind, f, value, error = found.groups()
     try:
-        return number, _edn(kind), _edn(process), _edn(f), _edn(value), _edn(error or "nil")
+        if (found := EVENT.search(line)) is not None:
+            process, kind, f, value, error = found.groups()
+            return number, _edn(kind), _edn(process), _edn(f), _edn(value), _error(error)
+        if (found := ALIGNED.search(line)) is not None:
+            process, kind, f, rest = found.groups()
+            return number, _edn(kind), _edn(process), _edn(f), *_value_and_error(rest)
     except Problem as problem:
         raise Problem(number, problem.problem) from problem
+    raise Problem(number, "an operation has process, type, function and value, in columns")
+
+
+def _error(text: str | None) -> Json:
+    """Return an error, which Jepsen prints as it is: EDN, or the message of an exception."""
+    try:
+        return _edn(text or "nil")
+    except Problem:
+        return text
+
+
+def _value_and_error(text: str) -> tuple[Json, Json]:
+    value, *errors = parse_all(text)
+    if len(errors) > 1:
+        raise Problem(1, f"a value, and an error at most, are expected, and there are {1 + len(errors)}")
+    return value, errors[0] if errors else None
 
 
 @functools.lru_cache(maxsize=512)

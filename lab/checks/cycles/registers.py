@@ -23,12 +23,14 @@ from lab.checks.cycles.words import Micro, Pairs, tell
 from lab.verdict import Anomaly
 
 INITIAL, UNKNOWN = -1, -2
-"""Versions that no write on record has made: the state before all, and a value that came from nowhere."""
+"""Versions that no write on record has made: the state before all, and what is not known. Values that nobody on record
+has written, as those a register held before the history began, are versions below these, each with a number of its own.
+"""
 
 
 @dataclass(frozen=True)
 class Registers:
-    """*reads* that are on record, and the *version* of each: the micro-operation that wrote it, INITIAL or UNKNOWN."""
+    """*reads* that are on record, and the *version* of each: the micro-operation that wrote it, INITIAL or below."""
 
     transactions: Transactions
     reads: Ints
@@ -40,6 +42,11 @@ class Registers:
         version = np.full(len(self.transactions.key), UNKNOWN)
         version[self.reads] = self.version
         return version
+
+    @cached_property
+    def writers(self) -> Ints:
+        """The transaction that wrote the version of each read; any at all where that is none on record."""
+        return self.transactions.owner[np.maximum(self.version, 0)]
 
     @cached_property
     def repeated(self) -> Repeated:
@@ -64,21 +71,31 @@ def registers_of(transactions: Transactions) -> Registers:
     version = np.full(len(reads), INITIAL)
     some = t.length[reads] > 0
     wrote = writes_of(t, t.key[reads[some]], t.elements[t.first[reads[some]]])
-    version[some] = np.where(wrote >= 0, wrote, UNKNOWN)
+    nobody = wrote < 0
+    wrote[nobody] = _foreign(t, reads[some][nobody])
+    version[some] = wrote
     return Registers(t, reads, version)
+
+
+def _foreign(t: Transactions, reads: Ints) -> Ints:
+    """Return a version below UNKNOWN for each value read: the same for the same value of the same key."""
+    seen = zip(t.key[reads].tolist(), t.elements[t.first[reads]].tolist(), strict=True)
+    numbers: dict[tuple[int, int], int] = {}
+    return np.array([UNKNOWN - 1 - numbers.setdefault(version, len(numbers)) for version in seen], np.int64)
 
 
 def register_edges(g: Registers) -> Edges:
     """Return all dependencies of the data that are certain: wr, ww, rw. Raises TooMany."""
     t = g.transactions
-    written = g.version >= 0
-    kept = written & (t.outcome[t.owner[g.version]] != FAIL)
+    kept = (g.version >= 0) & (t.outcome[g.writers] != FAIL)
     older, newer = _successions(g)
     known = older >= 0
+    later = older != INITIAL  # of which every write is one: see below
+    others = g.version != INITIAL
     parts = [
         edges(WR, t.owner[g.version[kept]], t.owner[g.reads[kept]], g.version[kept], g.reads[kept]),
         edges(WW, t.owner[older[known]], t.owner[newer[known]], newer[known], older[known]),
-        _missed(g, g.reads[written], g.version[written], older[known], newer[known]),
+        _missed(g, g.reads[others], g.version[others], older[later], newer[later]),
         _missed(g, *_of_initial(g)),
     ]
     return joined(parts)
@@ -114,7 +131,7 @@ def _of_initial(g: Registers) -> tuple[Ints, Ints, Ints, Ints]:
     t = g.transactions
     reads = g.reads[g.version == INITIAL]
     writes = np.flatnonzero((t.kind == WRITE) & (t.outcome[t.owner] != FAIL))
-    # The initial states of the keys get numbers of their own, below those of versions.
+    # The initial states of the keys get numbers of their own: this is no place for other versions.
     return reads, -10 - t.key[reads], -10 - t.key[writes], writes
 
 
@@ -161,8 +178,9 @@ class RegisterAnomalies:
 
     def invented(self) -> list[str]:
         """Say which values were read that no operation on record has written."""
-        reads = self._g.reads[self._g.version == UNKNOWN]
-        return [f"{m.got} in key {m.key}" for m in (Micro(self._t, read) for read in reads.tolist())]
+        reads = self._g.reads[self._g.version < UNKNOWN]
+        said = (f"{m.got} in key {m.key}" for m in (Micro(self._t, read) for read in reads.tolist()))
+        return list(dict.fromkeys(said))
 
     def _circular(self) -> Pairs:
         read, _ = self._g.updates
@@ -171,14 +189,14 @@ class RegisterAnomalies:
 
     def _aborted(self) -> Pairs:
         g, t = self._g, self._t
-        bad = (g.version >= 0) & (t.outcome[t.owner[g.version]] == FAIL)
+        bad = (g.version >= 0) & (t.outcome[g.writers] == FAIL)
         return pairs(g.reads[bad], g.version[bad])
 
     def _intermediate(self) -> Pairs:
         g, t, r = self._g, self._t, self._g.repeated
         overwritten = np.zeros(len(t.key), np.bool_)
         overwritten[r.micro[(t.kind[r.micro] == WRITE) & r.later_write]] = True
-        bad = (g.version >= 0) & overwritten[g.version] & (t.owner[g.version] != t.owner[g.reads])
+        bad = (g.version >= 0) & overwritten[np.maximum(g.version, 0)] & (g.writers != t.owner[g.reads])
         return pairs(g.reads[bad], g.version[bad])
 
     def _internal(self) -> Pairs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import tracemalloc
 from collections import deque
 from pathlib import Path
@@ -84,6 +85,9 @@ WAYS = {
         log_line(event).replace("INFO  jepsen.util -", "2026-01-01 10:00:00,123{GMT}\tINFO\t[worker 1] jepsen.util:")
         + "\n"
         for event in events
+    ),
+    "log in columns that blanks fill up": lambda events: "".join(
+        log_line(event).expandtabs(8).replace(":invoke :", ":invoke   :") + "\n" for event in events
     ),
     "log with noise": lambda events: "".join(
         f"{log_line(event)}\nWARN  jepsen.core - Process {n} crashed\njava.io.IOException: gone\n\tat a.b(C.java:1)\n\n"
@@ -171,6 +175,37 @@ def test_a_file_that_is_no_text_is_refused_by_its_line(tmp_path: Path) -> None:
     path.write_bytes(BEGUN.encode() + b'{:type :ok, :f :read, :value "\xff"}\n')
     with pytest.raises(MalformedFile, match="history:2: not UTF-8"):
         read_history(path)
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        (":timed-out", "timed-out"),
+        ("[:conflict 3]", '["conflict",3]'),
+        ("restart transaction: [retry", "restart transaction: [retry"),
+    ],
+)
+def test_an_error_in_a_log_is_edn_or_the_message_of_an_exception(error: str, kept: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f"0\t:invoke\t:write\t1\n0\t:info\t:write\t1\t{error}\n")
+    (operation,) = read_operations(path)
+    assert (operation.outcome, operation.errors) == (Outcome.INFO, (kept,))
+
+
+def test_an_error_in_blank_columns_is_what_follows_the_value(tmp_path: Path) -> None:
+    begun = "INFO  jepsen.util - 4   :invoke :cas    [1 2]\n"
+    path = written(tmp_path, begun + "INFO  jepsen.util - 4   :info   :cas    [1 2]  :timed-out\n")
+    (operation,) = read_operations(path)
+    assert (operation.value, operation.outcome, operation.errors) == ([1, 2], Outcome.INFO, ("timed-out",))
+
+    path = written(tmp_path, begun + "INFO  jepsen.util - 4   :ok     :cas    [1 2] 3 4\n")
+    with pytest.raises(MalformedFile, match="history:2: a value, and an error at most, are expected, and there are 3"):
+        read_history(path)
+
+
+def test_what_can_be_read_only_once_is_refused() -> None:
+    """The format is told by the beginning, which would be lost: what is left could pass for the whole history."""
+    with pytest.raises(MalformedFile, match="no regular file"):
+        read_history(Path(os.devnull))
 
 
 def test_a_file_that_is_absent_is_named(tmp_path: Path) -> None:

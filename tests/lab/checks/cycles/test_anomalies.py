@@ -252,3 +252,26 @@ def test_what_was_settled_by_its_key_is_done_though_its_reads_are_lost() -> None
     assert serializable("list-append")(History(tuple(settled))).verdict is Verdict.PASS
     gone = [o if o.index != 2 else replace(o, result=[["r", A, [2]]]) for o in settled]
     assert serializable("list-append", level="strict-serializable")(History(tuple(gone))).verdict is Verdict.FAIL
+
+
+FOREIGN: dict[str, list[Any]] = {
+    "lost-update": together([["r", A, 0], ["w", A, 1]], [["r", A, 0], ["w", A, 2]]),
+    "G2-item": together([["r", A, 0], ["r", B, 0], ["w", B, 1]], [["r", A, 0], ["r", B, 0], ["w", A, 1]]),
+    "G-single": together([["r", A, 0], ["w", A, 1], ["w", B, 1]], [["r", A, 0], ["r", B, 1]]),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_registers_held_before_the_history_began_is_a_version_like_others(name: str) -> None:
+    finding = serializable("rw-register")(history(*FOREIGN[name]))
+
+    assert finding.verdict is Verdict.FAIL
+    assert name in names(finding), finding.why
+
+
+def test_values_of_registers_that_nobody_wrote_are_told_once_and_are_no_failure() -> None:
+    """Two keys that hold the same value are two versions, and nothing has been written here at all."""
+    finding = serializable("rw-register")(history(txn(["r", A, 0], ["r", B, 0]), txn(["r", A, 0]), txn(["r", B, 7])))
+
+    assert finding.verdict is Verdict.PASS
+    assert finding.why.endswith("not on record as written: 0 in key a; 0 in key b; 7 in key b")
