@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.runbook.drill import rehearse, rehearse_on
+from lab.runbook.drill import mystery, rehearse, rehearse_on
 from lab.runbook.library import find, problems_of, shipped
 from lab.runbook.model import Bounds, Runbook
 from lab.runbook.parse import check, parse
@@ -19,6 +19,7 @@ __all__ = [
     "automatic",
     "check",
     "find",
+    "mystery",
     "parse",
     "problems_of",
     "rehearse",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from faults.plan import Plan
@@ -15,7 +17,7 @@ from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
 from lab.observer import Nobody
 from lab.runbook.application import Door, bank, rehearsal
-from lab.runbook.hands import facts_of, require_able
+from lab.runbook.hands import facts_of, is_able, require_able
 from lab.runbook.model import Runbook
 from lab.runbook.record import Drill, judge_service, service_during
 from lab.runbook.stage import Player, Say, Stage, automatic
@@ -26,12 +28,30 @@ from lab.verdict import Finding, Verdict, merge
 AUTOMATIC: Final = 300.0
 """Seconds that a rehearsal without a person may take in all."""
 
+PLANNED: Final = "faults fired"
+"""The check of plans; a rehearsal has none, and its own "incident happened" asks for more."""
+
 BY_HAND: Final = 3600.0
 """Seconds that a person may take."""
 
 
+Pick = Callable[[Cluster], Runbook]
+
+
+def mystery(runbooks: Sequence[Runbook], seed: int) -> Pick:
+    """Return what draws, by *seed*, one of the runbooks that a cluster is able to rehearse; NotCapable if there is none."""
+
+    def pick(cluster: Cluster) -> Runbook:
+        able = [runbook for runbook in runbooks if is_able(runbook, cluster)]
+        if not able:
+            require_able(runbooks[0], cluster)
+        return Random(f"{seed}/mystery").choice(able)
+
+    return pick
+
+
 async def rehearse(
-    runbook: Runbook,
+    runbook: Runbook | Pick,
     *,
     cluster: str | ClusterChoice = "embedded",
     seed: int,
@@ -39,7 +59,7 @@ async def rehearse(
     mode: str = "automatic",
     say: Say = lambda _line: None,
 ) -> Drill:
-    """Start a cluster, rehearse *runbook* on it, and end it.
+    """Start a cluster, rehearse *runbook*, or one that is picked for the cluster, on it, and end it.
 
     Raises NotCapable, naming what is missing, before anything is touched if the cluster cannot do what the runbook
     needs; UsageError for an unknown cluster, EnvironmentProblem if this machine cannot run it.
@@ -47,12 +67,13 @@ async def rehearse(
     async with AsyncExitStack() as stack:
         run, made = open_cluster(cluster, seed)
         stack.callback(run.remove, STOP)
-        require_able(runbook, made)
+        chosen = runbook if isinstance(runbook, Runbook) else runbook(made)
+        require_able(chosen, made)
         stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
         say("starting the cluster")
         await made.start(made.starts_within)
         journal = run.path / "rehearsal.jsonl"
-        return await rehearse_on(made, runbook, seed=seed, journal=journal, player=player, mode=mode, say=say)
+        return await rehearse_on(made, chosen, seed=seed, journal=journal, player=player, mode=mode, say=say)
 
 
 async def rehearse_on(
@@ -102,7 +123,8 @@ def _drill(stage: Stage, result: Result, cluster: Cluster, mode: str, started: s
     if injected is not None and stage.times.recover is not None:
         until = injected + stage.times.recover
     service = service_during(result.history, injected if injected is not None else ended, until)
-    findings = (*stage.findings, judge_service(service, runbook.bounds), *result.findings)
+    judged = [finding for finding in result.findings if finding.check != PLANNED]
+    findings = (*stage.findings, judge_service(service, runbook.bounds), *judged)
     if not stage.findings:
         findings = (Finding("remedy", Verdict.INCONCLUSIVE, "the rehearsal did not come to its end"), *findings)
     return Drill(

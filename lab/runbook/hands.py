@@ -20,7 +20,7 @@ from lab.arming import Evidence, arm
 from lab.cleanup import to_its_end
 from lab.clusters.base import Capability, Cluster, HoldsLeases, LosesGateways, Node, require
 from lab.clusters.gateways import PROBE_TIMEOUT, session
-from lab.errors import UsageError
+from lab.errors import NotCapable, UsageError
 from lab.history import FaultSpan
 from lab.journal import Armed, Healed
 from lab.runbook import incidents
@@ -305,6 +305,15 @@ def program_of(cluster: Cluster) -> Path | None:
         return binary
     found = shutil.which("cockroach") if cluster.name == "compose" else None
     return Path(found) if found else None
+
+
+def is_able(runbook: Runbook, cluster: Cluster) -> bool:
+    """Tell whether *cluster* can do what the runbook needs and injects."""
+    try:
+        require_able(runbook, cluster)
+    except NotCapable:
+        return False
+    return True
 
 
 def require_able(runbook: Runbook, cluster: Cluster) -> None:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
+
 from lab.cleanup import to_its_end
 from lab.runbook.application import Campaign, Door
 from lab.runbook.hands import Hands, Seen
@@ -91,6 +93,10 @@ class Stage:
         self.steps.append(Step(section, self.now(), named, shown, held))
         if not silent:
             self.say(told(self.steps[-1]))
+
+    def mitigated_at(self, seconds: float) -> None:
+        """Note that the last remedy was done then (seconds after the incident began)."""
+        self.times = msgspec.structs.replace(self.times, mitigate=seconds)
 
     def conclude(self, name: str, good: bool, why: str) -> None:
         """Judge one part of the rehearsal."""
