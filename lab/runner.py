@@ -52,6 +52,7 @@ APPLICATION = "app"
 
 T = TypeVar("T")
 
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """A run whose clients are at work, for whoever conducts it by hand instead of by its plan."""

@@ -158,11 +158,8 @@ def compare_all(names: tuple[str, ...], log: Path | None, as_json: bool) -> int:
             ]
         )
         return 0
-    first, *rows = comparison(drills)
-    table = Table(*first, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
+    for row in comparison(drills):
+        out.print(row, markup=False, soft_wrap=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The application of a rehearsal: a bank whose operators can queue its writes, recycle its pool, and see it misbehave."""
+"""The application of a rehearsal: a bank whose writes can be queued, whose pool recycled, and which misbehaves."""
 
 from __future__ import annotations
 

@@ -7,12 +7,13 @@ import os
 import stat
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final, Protocol
 
+from faults.plan import LEASEHOLDER, ONE_NODE
 from lab.errors import LabError
-from lab.runbook.grammar import FORMS, Wrong, read_line
-from lab.runbook.model import SECTIONS, Kind, Line
+from lab.runbook.forms import FORMS, ONLY_LOOKS, Wrong
+from lab.runbook.grammar import read_line
+from lab.runbook.model import NODE, SECTIONS, Kind
 from lab.runbook.stage import Stage, reach
 from lab.standing import dsn
 
@@ -123,15 +124,14 @@ class Desk:
 
     async def _look_or_act(self, stage: Stage, text: str) -> None:
         verb = text.split()[0]
-        looks, acts = verb in FORMS["observe"], verb in FORMS["act"]
-        if not looks and not acts:
+        if not any(verb in FORMS[kind] for kind in ("observe", "act")):
             known = sorted({*FORMS["observe"], *FORMS["act"], *COMMANDS})
             raise Wrong(f"unknown command '{verb}'; known: {', '.join(known)}")
-        if looks and acts:
-            line = _either(text)
-        else:
-            line = read_line("observe" if looks else "act", text, 0)
-        if _acts(line):
+        kind = _kind(verb, text.removeprefix(verb).strip())
+        line = read_line(kind, text, 0)
+        if self._mystery and any(word in text for word in (NODE, ONE_NODE, LEASEHOLDER)):
+            raise Wrong("name the node: which one it is, is for you to find")
+        if kind == "act":
             await stage.act(line)
             reach(stage, "detect")
             return
@@ -162,7 +162,6 @@ class Desk:
 
     async def done(self, stage: Stage, _rest: str) -> None:
         """Verify; if it is not healed the rehearsal goes on."""
-        at = stage.now()
         stage.say("verifying")
         # In a mystery the lines of the verification would tell what it is.
         good = await stage.verified(self._within, silent=self._mystery)
@@ -171,7 +170,7 @@ class Desk:
             return
         for milestone in ("detect", "diagnose"):
             reach(stage, milestone)
-        stage.mitigated_at(at)
+        stage.mitigated()
         reach(stage, "recover")
         stage.conclude("remedy", True, f"verified {stage.now():.2f} s after the incident began")
         stage.say(f"  {stage.now():7.2f} s  healed")
@@ -212,22 +211,13 @@ class Desk:
             stage.say(f"you said: {stage.diagnosis}{', which is right' if right else ''}")
 
 
-def _either(text: str) -> Line:
-    """Read a command that is known to look and to act ("app", "sql"): what looks, looks."""
-    with suppress(Wrong):
-        return read_line("observe", text, 0)
-    try:
-        return read_line("act", text, 0)
-    except Wrong as error:
-        usage = FORMS["observe"][text.split()[0]].usage
-        raise Wrong(f"{error}, or {usage}") from error
-
-
-def _acts(line: Line) -> bool:
-    with suppress(Wrong):
-        read_line("observe", line.text, 0)
-        return False
-    return True
+def _kind(verb: str, rest: str) -> Kind:
+    """Tell whether a command looks or acts; some words do both."""
+    if verb == "sql":
+        return "observe" if ONLY_LOOKS.match(rest) else "act"
+    if verb == "app":
+        return "act" if rest.split()[:1] in (["recycle"], ["queue"]) else "observe"
+    return "observe" if verb in FORMS["observe"] else "act"
 
 
 COMMANDS: Final[dict[str, Callable[[Desk, Stage, str], Awaitable[None]]]] = {

@@ -16,8 +16,8 @@ from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
 from lab.observer import Nobody
+from lab.runbook.ability import facts_of, is_able, require_able
 from lab.runbook.application import Door, bank, rehearsal
-from lab.runbook.hands import facts_of, is_able, require_able
 from lab.runbook.model import Runbook
 from lab.runbook.record import Drill, judge_service, service_during
 from lab.runbook.stage import Player, Say, Stage, automatic
@@ -39,7 +39,7 @@ Pick = Callable[[Cluster], Runbook]
 
 
 def mystery(runbooks: Sequence[Runbook], seed: int) -> Pick:
-    """Return what draws, by *seed*, one of the runbooks that a cluster is able to rehearse; NotCapable if there is none."""
+    """Return what draws, by *seed*, one of the runbooks that a cluster can rehearse; NotCapable if none."""
 
     def pick(cluster: Cluster) -> Runbook:
         able = [runbook for runbook in runbooks if is_able(runbook, cluster)]

@@ -142,7 +142,7 @@ async def _end_application(live: Live) -> None:
 
 
 async def _slots(live: Live, rule: Rule, crowd: list[Any]) -> None:
-    while not all(connection.is_closed() for connection in crowd):
+    while not all(connection.is_closed() for connection in crowd):  # noqa: ASYNC110 - the driver has no event
         await asyncio.sleep(POLL)
     await live.cluster.control.disarm(rule.name)
 

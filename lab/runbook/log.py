@@ -139,7 +139,14 @@ def _steps_table(drill: Drill) -> list[str]:
         f"| {step.at:.2f} s | {step.section} | `{_cell(step.text)}` | {_cell(step.shown)} | {mark[step.held]} |"
         for step in drill.steps
     ]
-    return ["## What was done", "", "| at | section | command | result | as expected |", "|---|---|---|---|---|", *rows, ""]
+    return [
+        "## What was done",
+        "",
+        "| at | section | command | result | as expected |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
 
 
 def _findings(drill: Drill) -> list[str]:
@@ -153,11 +160,12 @@ def _cell(text: str) -> str:
     return "; ".join(part.strip() for part in text.replace("|", "\\|").splitlines() if part.strip())
 
 
-def comparison(drills: Iterable[Drill]) -> list[list[str]]:
-    """Return a row for each drill: when, runbook, mode, verdict and all figures; the first row names them."""
-    rows = [["started", "runbook", "mode", "cluster", "verdict", *FIGURES]]
+def comparison(drills: Iterable[Drill]) -> list[str]:
+    """Return a line for each drill: when, verdict, how, where, and all figures, in columns below their names."""
+    rows = [["runbook", "started", "verdict", "mode", "cluster", *FIGURES]]
     for drill in drills:
         shown = [figure(name, value) for name, value in figures(drill).items()]
-        kind = drill.cluster.partition(":")[0]
-        rows.append([drill.started, drill.runbook, drill.mode, kind, drill.verdict.value, *shown])
-    return rows
+        where = drill.cluster.partition(":")[0]
+        rows.append([drill.runbook, drill.started[:19], drill.verdict.value, drill.mode, where, *shown])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

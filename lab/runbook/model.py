@@ -181,7 +181,7 @@ Action: TypeAlias = Injection | Observation | Act
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a block: the *action*, its *text*, its *line* in the file, what it must give, and on which clusters."""
+    """One line of a block: the *action*, its *text*, its *line* in the file, what it must give, on which clusters."""
 
     text: str
     line: int

@@ -11,7 +11,8 @@ from typing import Final
 
 from lab.clusters.base import Capability, needs_of
 from lab.errors import MalformedFile
-from lab.runbook.grammar import Wrong, read_line, unknown
+from lab.runbook.forms import Wrong, unknown
+from lab.runbook.grammar import read_line
 from lab.runbook.model import BELONGS, SECTIONS, Block, Bounds, Group, Kind, Line, Runbook, Stale, Storm, Strike
 
 KEYS: Final = ("needs", "detect", "recover", "error-rate", "p99")
@@ -178,7 +179,7 @@ class _Reader:
                 self._wrong(self._last, f"the section '{name}' is missing")
             elif not any(line.strip() for line in self._sections[name][1]):
                 self._wrong(self._sections[name][0], f"the section '{name}' says nothing")
-        found = [name for name in self._sections]
+        found = list(self._sections)
         in_order = [name for name in SECTIONS if name in self._sections]
         for name, right in zip(found, in_order, strict=True):
             if name != right:

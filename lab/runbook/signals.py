@@ -53,7 +53,7 @@ class Watch:
         self._ended.clear()
 
     def read(self, asked: App) -> float | None:
-        """Return a figure as `lab.runbook.grammar.SIGNALS` describes it; None while nothing can be said."""
+        """Return a figure as `lab.runbook.forms.SIGNALS` describes it; None while nothing can be said."""
         since = self._live.recorder.now() - WINDOW
         while self._ended and self._ended[0].at < since:
             self._ended.popleft()

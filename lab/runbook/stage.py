@@ -11,7 +11,8 @@ import msgspec
 
 from lab.cleanup import to_its_end
 from lab.runbook.application import Campaign, Door
-from lab.runbook.hands import Hands, Seen
+from lab.runbook.eyes import Seen
+from lab.runbook.hands import Hands
 from lab.runbook.model import NODE, Line, Runbook
 from lab.runbook.record import Step, Times
 from lab.runner import Live
@@ -41,6 +42,7 @@ class Stage:
         self.injected: float | None = None
         self.ended: float | None = None
         self.seed = seed
+        self._last_act: float | None = None
         self._live: Live | None = None
         self._hands: Hands | None = None
 
@@ -94,9 +96,10 @@ class Stage:
         if not silent:
             self.say(told(self.steps[-1]))
 
-    def mitigated_at(self, seconds: float) -> None:
-        """Note that the last remedy was done then (seconds after the incident began)."""
-        self.times = msgspec.structs.replace(self.times, mitigate=seconds)
+    def mitigated(self) -> None:
+        """Note that the last thing that was done (else: now) has mitigated the incident."""
+        at = self._last_act if self._last_act is not None else self.now()
+        self.times = msgspec.structs.replace(self.times, mitigate=at)
 
     def conclude(self, name: str, good: bool, why: str) -> None:
         """Judge one part of the rehearsal."""
@@ -105,6 +108,7 @@ class Stage:
     async def act(self, line: Line) -> None:
         """Do what a line says; from then on the application's figures are those since it was done."""
         self.log("Remedy", line.text, await self.hands.act(line))
+        self._last_act = self.now()
         self.hands.watch.forget()
 
     async def until_seen(self, section: str, within: float) -> bool:
