@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from lab.clusters.base import Capability, Cluster, require
@@ -26,6 +27,11 @@ def program_of(cluster: Cluster) -> Path | None:
     return Path(found) if found else None
 
 
+def needed_of(runbook: Runbook, facts: Collection[str]) -> frozenset[Capability]:
+    """Return what the runbook needs, and what it injects where the *facts* hold needs."""
+    return runbook.needs.union(*(needs_of_line(line) for line in runbook.lines("Symptom", facts)))
+
+
 def is_able(runbook: Runbook, cluster: Cluster) -> bool:
     """Tell whether *cluster* can do what the runbook needs and injects."""
     try:
@@ -38,12 +44,11 @@ def is_able(runbook: Runbook, cluster: Cluster) -> bool:
 def require_able(runbook: Runbook, cluster: Cluster) -> None:
     """Raise NotCapable, naming what is missing, if *cluster* cannot do what the runbook needs or injects."""
     able = {capability.value for capability in cluster.capabilities}
-    injected = [needs_of_line(line) for line in runbook.lines("Symptom", able)]
     unfit = [
         group[0].condition
         for block in runbook.of("Symptom")
         for group in block.groups
         if all(line.condition is not None and line.condition not in able for line in group)
     ]
-    needed = runbook.needs.union(*injected) | {Capability(name) for name in unfit if name}
+    needed = needed_of(runbook, able) | {Capability(name) for name in unfit if name}
     require(cluster, needed, f"the runbook '{runbook.name}'")

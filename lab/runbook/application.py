@@ -15,6 +15,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from lab.checks import answers
+from lab.clusters.base import Capability
 from lab.history import History
 from lab.retry import AlreadyApplied, Backoff, RetryPolicy
 from lab.retry.shape import Sessions, Work
@@ -143,8 +144,11 @@ def struck() -> Check:
     return Check("incident happened", "what was injected left evidence", judge)
 
 
-def rehearsal(name: str, door: Door, campaign: Campaign, *, patience: float) -> Scenario:
-    """Return the scenario of a rehearsal of *name*, which is given up after *patience* seconds."""
+def rehearsal(name: str, door: Door, campaign: Campaign, *, patience: float, needs: frozenset[Capability]) -> Scenario:
+    """Return the scenario of a rehearsal of *name*, which is given up after *patience* seconds.
+
+    *needs* is what its incident needs: before nodes are hurt, the data has to be on all of them.
+    """
     policy = QueuedPolicy(
         attempts=40, deadline=2.5, backoff=Backoff(0.01, 0.3), later=Backoff(0.05, 0.5), judgements=3, door=door
     )
@@ -161,6 +165,7 @@ def rehearsal(name: str, door: Door, campaign: Campaign, *, patience: float) -> 
         settle=10.0,
         patience=patience,
         read_deadline=2.5,
+        also_needs=needs,
     )
 
 

@@ -28,7 +28,7 @@ look     status                  the application's figures, which nodes answer, 
          app SIGNAL | ping NODE | answers NODE | sql SELECT ... | $ cockroach node status
 act      start, resume, reconnect, rejoin, replace NODE | start server | gateway NODE up
          take NODE out | put NODE back | roll every node | sql STATEMENT | app recycle | app queue N
-say      detected                you have seen that something is wrong (any look that you take says so, too)
+say      detected                you have seen that something is wrong (else your first act says so)
          diagnosed [WHAT]        you know what it is
          done                    it is healed: the lab verifies it
          give up                 the lab tells, and heals
@@ -103,7 +103,7 @@ class Desk:
 
     def _introduce(self, stage: Stage) -> None:
         cluster = stage.live.cluster
-        stage.say("the clock is running: something is wrong, or soon will be" if self._mystery else stage.runbook.title)
+        stage.say("the clock is running: something is wrong" if self._mystery else stage.runbook.title)
         if not self._mystery:
             stage.say(f"the runbook: {stage.runbook.path}; 'show Remedy' shows a section of it")
         for node in cluster.nodes:

@@ -15,8 +15,9 @@ from faults.plan import Plan
 from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
+from lab.errors import UsageError
 from lab.observer import Nobody
-from lab.runbook.ability import facts_of, is_able, require_able
+from lab.runbook.ability import facts_of, is_able, needed_of, require_able
 from lab.runbook.application import Door, bank, rehearsal
 from lab.runbook.model import Runbook
 from lab.runbook.record import Drill, judge_service, service_during
@@ -42,9 +43,10 @@ def mystery(runbooks: Sequence[Runbook], seed: int) -> Pick:
     """Return what draws, by *seed*, one of the runbooks that a cluster can rehearse; NotCapable if none."""
 
     def pick(cluster: Cluster) -> Runbook:
-        able = [runbook for runbook in runbooks if is_able(runbook, cluster)]
+        able = [runbook for runbook in runbooks if not runbook.planned and is_able(runbook, cluster)]
         if not able:
             require_able(runbooks[0], cluster)
+            raise UsageError(f"'{runbooks[0].name}' is planned work, and no mystery")
         return Random(f"{seed}/mystery").choice(able)
 
     return pick
@@ -89,9 +91,10 @@ async def rehearse_on(
     """Rehearse *runbook* on a started cluster, which is healed however it ends. Raises NotCapable as `rehearse`."""
     require_able(runbook, cluster)
     door, campaign = Door(), bank()
-    stage = Stage(runbook, facts_of(cluster), seed, say)
+    facts = facts_of(cluster)
+    stage = Stage(runbook, facts, seed, say)
     patience = AUTOMATIC if player is automatic else BY_HAND
-    scenario = rehearsal(runbook.name, door, campaign, patience=patience)
+    scenario = rehearsal(runbook.name, door, campaign, patience=patience, needs=needed_of(runbook, facts))
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     async def conduct(live: Live) -> None:

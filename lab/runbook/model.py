@@ -229,7 +229,10 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Runbook:
-    """A runbook: its *name* is its file's, its *title* the first heading. *sections* holds their text."""
+    """A runbook: its *name* is its file's, its *title* the first heading. *sections* holds their text.
+
+    *planned*: it is work that somebody has begun on purpose, and no mystery to anybody.
+    """
 
     name: str
     path: str
@@ -238,6 +241,7 @@ class Runbook:
     bounds: Bounds
     blocks: tuple[Block, ...]
     sections: tuple[tuple[str, str], ...]
+    planned: bool = False
 
     def of(self, section: str) -> list[Block]:
         """Return the blocks of a section, in order."""

@@ -15,7 +15,7 @@ from lab.runbook.forms import Wrong, unknown
 from lab.runbook.grammar import read_line
 from lab.runbook.model import BELONGS, SECTIONS, Block, Bounds, Group, Kind, Line, Runbook, Stale, Storm, Strike
 
-KEYS: Final = ("needs", "detect", "recover", "error-rate", "p99")
+KEYS: Final = ("needs", "detect", "recover", "error-rate", "p99", "planned")
 LONGEST: Final = 3600.0
 FENCE = re.compile(r"(`{3,}|~{3,})\s*(.*?)\s*$")
 HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
@@ -60,6 +60,7 @@ class _Reader:
         self._blocks = [block for fence in self._fences for block in self._block(fence)]
         self._bounds = self._read_bounds()
         self._needs = self._read_needs()
+        self._check_planned()
         self._check_sections()
 
     def problems(self) -> list[MalformedFile]:
@@ -72,6 +73,7 @@ class _Reader:
             title=self._title,
             needs=self._needs,
             bounds=self._bounds,
+            planned=self._settings.get("planned", (0, "no"))[1] == "yes",
             blocks=tuple(self._blocks),
             sections=tuple((name, "\n".join(text).strip()) for name, (_, text) in self._sections.items()),
         )
@@ -132,6 +134,11 @@ class _Reader:
             except ValueError:
                 self._wrong(line, unknown("capability", name, [capability.value for capability in Capability]))
         return frozenset(needed)
+
+    def _check_planned(self) -> None:
+        line, value = self._settings.get("planned", (0, "no"))
+        if value not in ("yes", "no"):
+            self._wrong(line, f"'planned' must be yes or no, not '{value}'")
 
     # --- the text ---------------------------------------------------------------------------------------------------
 

@@ -148,9 +148,10 @@ class Stage:
 def told(step: Step) -> str:
     """Return a step as a line for a terminal."""
     mark = {True: "✔", False: "✘", None: "·"}[step.held]
-    first, *rest = step.shown.splitlines() or [""]
+    lines = step.shown.splitlines() or [""]
+    first, *rest = lines if len(lines) == 1 else ["", *lines]
     more = "".join(f"\n{'':17}{line}" for line in rest)
-    return f"  {step.at:7.2f} s  {mark}  {step.text}  ->  {first}{more}"
+    return f"  {step.at:7.2f} s  {mark}  {step.text}  ->  {first}".rstrip() + more
 
 
 async def automatic(stage: Stage) -> None:
