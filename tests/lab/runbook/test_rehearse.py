@@ -125,7 +125,7 @@ async def test_an_operator_acts_and_the_lab_verifies(cluster: Cluster, seed: int
     said: list[str] = []
     desk = Desk(
         Script("help", "show remedy", "status", "reboot n1", "app servd", "done", "diagnosed gateway",
-               "gateway every node up", "done"),
+               "gateway every node up", *["done"] * 10),
         mystery=False, within=2.0, prompt=False,
     )  # fmt: skip
 
