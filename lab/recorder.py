@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from lab.history import History
 from lab.journal import Assembler, JournalWriter, Record
@@ -16,6 +17,11 @@ class Recorder:
         self._assembler = Assembler()
         self._clock = time.monotonic  # an event loop may count in whole milliseconds only
         self._start = self._clock()
+        self._listeners: list[Callable[[Record], None]] = []
+
+    def listen(self, listener: Callable[[Record], None]) -> None:
+        """Have *listener* told of every record from now on; it must return at once."""
+        self._listeners.append(listener)
 
     def now(self) -> float:
         """Return the seconds since the start."""
@@ -25,6 +31,8 @@ class Recorder:
         """Put a record into the journal and the history."""
         self._writer.write(record)
         self._assembler.take(record)
+        for listener in self._listeners:
+            listener(record)
 
     def history(self) -> History:
         """Return what happened so far."""

@@ -52,6 +52,20 @@ APPLICATION = "app"
 
 T = TypeVar("T")
 
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A run whose clients are at work, for whoever conducts it by hand instead of by its plan."""
+
+    cluster: Cluster
+    clients: Clients
+    engine: AsyncEngine
+    recorder: Recorder
+    observer: Observer
+
+
+Conductor = Callable[[Live], Awaitable[None]]
+
 PACKAGES = ("resilience-lab", "sqlalchemy", "asyncpg", "psycopg", "tenacity")
 
 
@@ -77,8 +91,11 @@ async def run_scenario(
     journal: Path,
     plan: Plan | None = None,
     observer: Observer | None = None,
+    conductor: Conductor | None = None,
 ) -> Result:
     """Run a scenario on a started cluster, with *plan* in place of its own if one is given.
+
+    With a *conductor* the plan is carried out by it: it strikes and heals while the clients work, until it returns.
 
     Raises NotCapable before anything is touched if the cluster lacks a capability, faults.errors.MalformedPlan for a
     plan that names unknown nodes, EnvironmentProblem if the journal cannot be written. However it ends, the cluster is
@@ -87,7 +104,7 @@ async def run_scenario(
     resolved = (plan or Plan(scenario.plan, seed)).resolve([node.name for node in cluster.nodes])
     require(cluster, scenario.needs, f"scenario '{scenario.name}'")
     with JournalWriter(journal) as writer:
-        run = _Run(scenario, cluster, resolved, seed, Recorder(writer), observer or Nobody())
+        run = _Run(scenario, cluster, resolved, seed, Recorder(writer), observer or Nobody(), conductor)
         findings = await run.carry_out()
         verdict = merge(finding.verdict for finding in findings)
         seconds = run.recorder.now()
@@ -97,9 +114,17 @@ async def run_scenario(
 
 class _Run:
     def __init__(
-        self, scenario: Scenario, cluster: Cluster, plan: Plan, seed: int, recorder: Recorder, observer: Observer
+        self,
+        scenario: Scenario,
+        cluster: Cluster,
+        plan: Plan,
+        seed: int,
+        recorder: Recorder,
+        observer: Observer,
+        conductor: Conductor | None,
     ) -> None:
         self.recorder = recorder
+        self._conductor = conductor
         self._scenario = scenario
         self._cluster = cluster
         self._plan = plan
@@ -170,7 +195,7 @@ class _Run:
         try:
             clients = Clients(self._scenario, engine, self.recorder, self._seed, self._observer)
             try:
-                await self._drive(clients)
+                await self._drive(clients, engine)
             finally:
                 await to_its_end(clients.stop(self._scenario.drain))
             checked_out = cast("QueuePool", engine.pool).checkedout()
@@ -179,7 +204,7 @@ class _Run:
         self._enter("reading back")
         await self._read_back(checked_out)
 
-    async def _drive(self, clients: Clients) -> None:
+    async def _drive(self, clients: Clients, engine: AsyncEngine) -> None:
         self._enter("warming up")
         clients.start()
         try:
@@ -188,23 +213,28 @@ class _Run:
         except TimeoutError as error:
             raise Unhealthy(f"not every client was served within {WARM_UP:g} s of a healthy cluster") from error
         self._enter("striking")
-        injector = Injector(self._cluster, self._plan, clients, self.recorder, self._observer)
-        await self._carry_out_plan(injector)
+        await self._carry_out_plan(Live(self._cluster, clients, engine, self.recorder, self._observer))
         healed = self.recorder.now()
         self._enter("recovering")
         await self._heal()
         await self._cluster.healthy(self._cluster.heals_within)
-        if not self._plan.steps:
+        if not self._plan.steps and self._conductor is None:
             return
         with contextlib.suppress(TimeoutError):  # the checks will say who was not served
             async with asyncio.timeout(self._scenario.settle):
                 await clients.all_served_since(healed)
 
-    async def _carry_out_plan(self, injector: Injector) -> None:
+    async def _conduct(self, live: Live) -> None:
+        if self._conductor is not None:
+            await self._conductor(live)
+            return
+        await Injector(live.cluster, self._plan, live.clients, live.recorder, live.observer).run()
+
+    async def _carry_out_plan(self, live: Live) -> None:
         patience = asyncio.timeout(self._scenario.patience)
         try:
             async with patience, together() as both:
-                both.create_task(injector.run())
+                both.create_task(self._conduct(live))
                 both.create_task(asyncio.sleep(self._scenario.seconds))
         except (FaultError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             if not patience.expired():  # else: steps that are missing then have no evidence

@@ -87,6 +87,11 @@ class LocalCluster:
         return {f"console {name}": process.url for name, process in self._processes.items()}
 
     @property
+    def binary(self) -> Path:
+        """The program that its nodes run."""
+        return self._binary
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
         """The nodes, each behind its gateway."""
         return self._gateways.nodes

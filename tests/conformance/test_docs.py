@@ -25,7 +25,12 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OPTIONS = [(name, option) for name, command in cli.commands.items() for option in command.params]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "runbooks").glob("*.md")),
+]
 
 
 def help_of(*arguments: str) -> str:

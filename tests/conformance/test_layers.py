@@ -49,7 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lab.suite",),
     ("lab.standing", "lab.doctor", "lab.report", "lab.report.*", "lab.loading"),
     ("lab.validate", "lab.validate.*", "lab.explore", "lab.explore.*", "lab.atlas", "lab.atlas.*"),
-    ("lab.audit", "lab.audit.*"),
+    ("lab.audit", "lab.audit.*", "lab.runbook", "lab.runbook.*"),
     ("lab.console", "lab.commands", "lab.commands.*"),
     ("lab.cli",),
 )
