@@ -26,6 +26,11 @@ class Recorder:
         self._writer.write(record)
         self._assembler.take(record)
 
+    @property
+    def assembler(self) -> Assembler:
+        """What was recorded so far."""
+        return self._assembler
+
     def history(self) -> History:
         """Return what happened so far."""
         return self._assembler.history(complete=True)
