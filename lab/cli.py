@@ -24,6 +24,7 @@ from lab.commands.atlas import atlas
 from lab.commands.audit import audit
 from lab.commands.check import check
 from lab.commands.explore import explore
+from lab.commands.report import report
 from lab.commands.run import run
 from lab.commands.validate import validate
 from lab.console import (
@@ -212,7 +213,7 @@ def proxy(host: str, port: int, config: Path | None, seed: int | None) -> int:
     return run_server(host, port, seed, config)
 
 
-for command in (atlas, audit, check, explore, run, validate):
+for command in (atlas, audit, check, explore, report, run, validate):
     cli.add_command(command)
 
 

@@ -169,7 +169,9 @@ def ledger_of(history: History) -> dict[Outcome, list[Entry]] | None:
         return None
     found = Counter((o.outcome, min(history.final.effects.get(o.unit or "", 0), 2)) for o in history.writes)
     return {
-        outcome: [Entry(found[outcome, times], word, _wrong(word)) for times in range(3) if (word := LEDGER[outcome, times])]
+        outcome: [
+            Entry(found[outcome, times], word, _wrong(word)) for times in range(3) if (word := LEDGER[outcome, times])
+        ]
         for outcome in Outcome
     }
 

@@ -42,14 +42,18 @@ STYLES = ("uPlot.min.css", "page.css")
 def page_html(report: Report, *, live: bool = False) -> str:
     """Return the report as one HTML page; a *live* one asks the server that it came from for what is new."""
     scripts = [asset(name) for name in SCRIPTS]
-    return _environment().get_template("page.html").render(
-        report=report,
-        live=live,
-        policy=policy_of(scripts),
-        styles=[Markup(asset(name)) for name in STYLES],  # noqa: S704 - our own files
-        scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files
-        data=Markup(_inert(charts_of(report))),  # noqa: S704 - cannot end its element
-        parts=[part_html(report, number) for number in range(len(report.parts))],
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            live=live,
+            policy=policy_of(scripts),
+            styles=[Markup(asset(name)) for name in STYLES],  # noqa: S704 - our own files
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files
+            data=Markup(_inert(charts_of(report))),  # noqa: S704 - cannot end its element
+            parts=[part_html(report, number) for number in range(len(report.parts))],
+        )
     )
 
 
