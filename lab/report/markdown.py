@@ -11,7 +11,8 @@ from lab.studies.base import StudyResult
 from lab.verdict import Finding, Verdict
 
 MARKS = {Verdict.PASS: "✅ pass", Verdict.FAIL: "❌ **fail**", Verdict.INCONCLUSIVE: "❔ **inconclusive**"}
-SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&@-])")
+HEADINGS = ("scenario", "verdict", "ok", "failed", "unknown", "attempts/commit", "p50 ms", "p99 ms", "recovery s")
+SPECIAL = re.compile(r"([\\`*_\[\]!|<>~&@]|^[#+=-]|^\d+(?=[.)]))")
 
 
 def summary_md(report: Report) -> str:
@@ -60,7 +61,7 @@ def _ms(seconds: float | None) -> float | None:
 
 
 def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
 def _remark(part: Part) -> list[str]:
@@ -93,4 +94,4 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _safe(text: str) -> str:
     """Return text that Markdown shows as it is, in one line."""
-    return SPECIAL.sub(r"\\\1", " ".join(text.split())) if text else "–"
+    return SPECIAL.sub(r"\\\1", " ".join(text.split())) if text else "-"

@@ -100,7 +100,7 @@ def part_of_result(result: Result, title: str) -> Part:
     """Return the part about one result. Raises ValueError for a result without its journal's content."""
     if result.recorded is None:
         raise ValueError(f"the result of {result.scenario} does not hold what its journal holds")
-    return _part(result.recorded, result.findings, title, result.journal.name)
+    return part_of(result.recorded, result.findings, title, result.journal.name)
 
 
 def report_of_journals(paths: Iterable[Path]) -> Report:
@@ -128,10 +128,11 @@ def part_of_journal(path: Path) -> Part:
         at = _last_moment(recorded)
         remark = f"Incomplete: the journal was cut after {at:.2f} s. It is reported up to there. {remark}".rstrip()
     name = recorded.run.scenario
-    return _part(recorded, findings, SCENARIOS[name].title if name in SCENARIOS else "", str(path), remark)
+    return part_of(recorded, findings, SCENARIOS[name].title if name in SCENARIOS else "", str(path), remark)
 
 
-def _part(recorded: Journal, findings: tuple[Finding, ...], title: str, file: str, remark: str = "") -> Part:
+def part_of(recorded: Journal, findings: tuple[Finding, ...], title: str, file: str = "", remark: str = "") -> Part:
+    """Return the part about a run from what its journal holds and what was found in it."""
     bins = Bins()
     bins.add(recorded.history.operations)
     ordered = tuple(sorted(findings, key=lambda finding: ORDER[finding.verdict]))

@@ -63,12 +63,13 @@ def charts_of(report: Report) -> dict[str, Json]:
 
 
 def pieces_of(report: Report) -> dict[str, Markup]:
-    """Return what changes while a run goes on, by the id of its element: a live page replaces it piece by piece."""
-    pieces = {name: _fragment(name, report=report) for name in ("head", "summary", "studies")}
-    for number, part in enumerate(report.parts):
-        for piece in ("name", "facts", "values", "proof"):
-            pieces[f"p{number}-{piece}"] = _fragment(piece, part=part, number=number)
-    return pieces
+    """Return what is about all runs, by the id of its element: a live page replaces it piece by piece."""
+    return {name: _fragment(name, report=report) for name in ("head", "summary", "studies")}
+
+
+def pieces_of_part(part: Part, number: int) -> dict[str, Markup]:
+    """Return what changes about one run while it goes on, by the id of its element."""
+    return {f"p{number}-{name}": _fragment(name, part=part) for name in ("name", "facts", "values", "proof")}
 
 
 def part_html(report: Report, number: int) -> Markup:
@@ -166,7 +167,7 @@ def _short(text: str) -> str:
 
 def _milliseconds(seconds: float | None) -> str:
     if seconds is None:
-        return "–"
+        return "-"
     if seconds >= 9.9995:
         return f"{seconds:.1f} s"
     return f"{seconds * 1000:,.0f} ms" if seconds >= 0.00995 else f"{seconds * 1000:.1f} ms"

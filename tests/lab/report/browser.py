@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -67,7 +68,7 @@ class Tab:
         await self.resize(width, height)
         await self.prefer(dark=dark)
         await self.call("Page.navigate", url=url)
-        await self.until("document.documentElement.dataset.ready === '1'")
+        await self.until(f"document.documentElement?.dataset.ready === '1' && location.href === {json.dumps(url)}")
 
     async def resize(self, width: int, height: int) -> None:
         """Give the window another size."""
@@ -89,7 +90,7 @@ class Tab:
     async def until(self, condition: str) -> None:
         """Wait until an expression is true."""
         async with asyncio.timeout(WITHIN):
-            while not await self.evaluate(condition):
+            while not await self.evaluate(condition):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.02)
 
     async def hover(self, x: float, y: float) -> None:
@@ -136,6 +137,6 @@ async def opened_browser() -> AsyncIterator[Tab]:
 
 async def _port(file: Path) -> int:
     async with asyncio.timeout(WITHIN):
-        while not file.exists() or not (text := file.read_text(encoding="utf-8")):
+        while not file.exists() or not (text := file.read_text("utf-8")):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return int(text.splitlines()[0])
