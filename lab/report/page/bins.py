@@ -55,7 +55,7 @@ class Bins:
         self._most = most
         self._used = 0
         self._outcomes = np.zeros((most, len(OUTCOMES)), np.int64)
-        self._latencies = np.zeros((most, BUCKETS), np.int32)
+        self._latencies = np.zeros((most, BUCKETS), np.int64)
 
     def add(self, operations: Sequence[Operation]) -> None:
         """Count operations."""
@@ -117,7 +117,7 @@ def _halved(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return merged
 
 
-def _percentiles(latencies: NDArray[np.int32], share: float) -> Numbers:
+def _percentiles(latencies: NDArray[np.int64], share: float) -> Numbers:
     """Return the nearest-rank percentile of each bin, as the middle of its bucket."""
     upto = np.cumsum(latencies, axis=1, dtype=np.int64)
     ranks = np.maximum(np.ceil(np.round(upto[:, -1] * share, 9)), 1)

@@ -136,7 +136,8 @@ def proof_of(part: Part, finding: Finding) -> Proof:
     drawn = [anomaly for anomaly in anomalies[:MOST_PICTURES] if anomaly.cycle]
     wanted = {*finding.operations, *(index for anomaly in drawn for index in anomaly.operations)}
     found = {o.index: o for o in part.recorded.history.operations if o.index in wanted} if wanted else {}
-    labels = {index: label_of(operation) for index, operation in found.items()}
+    labels = dict.fromkeys(wanted, "what was read in the end")  # a check adds it to the operations
+    labels |= {index: label_of(operation) for index, operation in found.items()}
     pictures = tuple((anomaly, Markup(svg(anomaly, labels, ""))) for anomaly in drawn)  # noqa: S704 - it escapes
     named = tuple(found[index] for index in finding.operations if index in found)
     return Proof(pictures, tuple(anomalies[len(drawn) :]), named)

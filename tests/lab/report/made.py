@@ -44,13 +44,7 @@ def findings(text: str = "") -> tuple[Finding, ...]:
     anomaly = Anomaly(f"G2{text}", (0, 1), f"why{text}", circle)
     return (
         Finding("conserved", Verdict.PASS, "all of it"),
-        Finding(
-            f"serial{text}",
-            Verdict.FAIL,
-            f"not so{text}",
-            (0, 1),
-            (Anomaly(f"G2{text}", (0, 1), f"why{text}", circle),),
-        ),
+        Finding(f"serial{text}", Verdict.FAIL, f"not so{text}", (0, 1), (anomaly,)),
         Finding("recovers", Verdict.INCONCLUSIVE, f"not seen{text}"),
     )
 

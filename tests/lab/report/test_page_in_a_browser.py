@@ -13,7 +13,8 @@ from tests.lab.report.made import HOSTILE, report_of
 
 pytestmark = pytest.mark.slow
 
-DRAWN = "document.querySelectorAll('.plot canvas').length === 3"
+DRAWN = """(document.querySelector('[data-chart=latency]').scrollIntoView({block: 'center'}),
+document.querySelectorAll('.plot canvas').length === 3)"""
 INK = """(() => { const c = document.querySelector('canvas');
 const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
 return new Set(Array.from({length: d.length / 4}, (_, i) => d[4*i] << 16 | d[4*i+1] << 8 | d[4*i+2])).size })()"""
