@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import audit, cycles, linearizable, parsing, policy, proxy, recording, startup
+from benchmarks import audit, cycles, linearizable, parsing, policy, proxy, recording, report, startup
 
 
 def main() -> int:
@@ -12,6 +12,7 @@ def main() -> int:
         "proxy": proxy,
         "policy": policy,
         "recording": recording,
+        "report": report,
         "parsing": parsing,
         "linearizable": linearizable,
         "cycles": cycles,

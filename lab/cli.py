@@ -25,6 +25,7 @@ from lab.commands.audit import audit
 from lab.commands.check import check
 from lab.commands.explore import explore
 from lab.commands.rehearse import rehearse
+from lab.commands.report import report
 from lab.commands.run import run
 from lab.commands.validate import validate
 from lab.console import (
@@ -213,7 +214,7 @@ def proxy(host: str, port: int, config: Path | None, seed: int | None) -> int:
     return run_server(host, port, seed, config)
 
 
-for command in (atlas, audit, check, explore, rehearse, run, validate):
+for command in (atlas, audit, check, explore, rehearse, report, run, validate):
     cli.add_command(command)
 
 

@@ -34,6 +34,11 @@ class Recorder:
         for listener in self._listeners:
             listener(record)
 
+    @property
+    def assembler(self) -> Assembler:
+        """What was recorded so far."""
+        return self._assembler
+
     def history(self) -> History:
         """Return what happened so far."""
         return self._assembler.history(complete=True)

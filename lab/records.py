@@ -9,8 +9,8 @@ import msgspec
 from lab.history import FaultSpan, Final, Json, Outcome
 from lab.verdict import Finding, Verdict
 
-FORMAT = 1
-"""Version of the format; a reader refuses a newer one."""
+FORMAT = 2
+"""Version of the format; a reader refuses a newer one. 2: with gauges of the pool."""
 
 
 class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
@@ -68,6 +68,15 @@ class Armed(msgspec.Struct, frozen=True, tag="armed", tag_field="record"):
     at: float
 
 
+class Gauge(msgspec.Struct, frozen=True, tag="gauge", tag_field="record"):
+    """The application's pool as it was *at* so many seconds: its *size*, connections *open* and *checked_out*."""
+
+    at: float
+    size: int
+    open: int
+    checked_out: int
+
+
 class Healed(msgspec.Struct, frozen=True, tag="healed", tag_field="record"):
     """A step of the plan is over; its span carries the evidence."""
 
@@ -93,4 +102,4 @@ class Closed(msgspec.Struct, frozen=True, tag="end", tag_field="record"):
     seconds: float
 
 
-Record: TypeAlias = Run | Invoked | Completed | Phase | Armed | Healed | Ended | Judged | Closed
+Record: TypeAlias = Run | Invoked | Completed | Phase | Armed | Gauge | Healed | Ended | Judged | Closed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import importlib.metadata
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -25,15 +24,17 @@ from lab.clusters.base import HURTS_NODES, Capability, Cluster, HoldsLeases, req
 from lab.db.dialects import open_transactions
 from lab.db.engine import application_engine
 from lab.errors import Unhealthy
+from lab.gauges import pool_gauged
 from lab.history import Final, History, Json
 from lab.injector import Injector
-from lab.journal import Closed, Ended, JournalWriter, Judged, Phase, Run
+from lab.journal import Closed, Ended, Journal, JournalWriter, Judged, Phase, Run
 from lab.observer import Nobody, Observer
 from lab.recorder import Recorder
 from lab.retry import Decision, classify
 from lab.retry import Phase as RetryPhase
 from lab.scenario import Scenario
 from lab.verdict import Finding, Verdict, merge
+from lab.versions import versions
 
 WARM_UP = 30.0
 """Seconds that all clients together have to be served for the first time."""
@@ -66,12 +67,13 @@ class Live:
 
 Conductor = Callable[[Live], Awaitable[None]]
 
-PACKAGES = ("resilience-lab", "sqlalchemy", "asyncpg", "psycopg", "tenacity")
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a scenario showed: its verdict, why, and the history that it was judged by. *seconds* is the whole run."""
+    """What a scenario showed: its verdict, why, and the history that it was judged by. *seconds* is the whole run.
+
+    *recorded* is all that its journal holds.
+    """
 
     scenario: str
     verdict: Verdict
@@ -81,6 +83,7 @@ class Result:
     seconds: float
     journal: Path
     workload: str = ""
+    recorded: Journal | None = None
 
 
 async def run_scenario(
@@ -92,10 +95,12 @@ async def run_scenario(
     plan: Plan | None = None,
     observer: Observer | None = None,
     conductor: Conductor | None = None,
+    watch: Callable[[Recorder], None] | None = None,
 ) -> Result:
     """Run a scenario on a started cluster, with *plan* in place of its own if one is given.
 
     With a *conductor* the plan is carried out by it: it strikes and heals while the clients work, until it returns.
+    *watch* is given the recorder of the run before it begins, to look at it as it goes on.
 
     Raises NotCapable before anything is touched if the cluster lacks a capability, faults.errors.MalformedPlan for a
     plan that names unknown nodes, EnvironmentProblem if the journal cannot be written. However it ends, the cluster is
@@ -105,11 +110,15 @@ async def run_scenario(
     require(cluster, scenario.needs, f"scenario '{scenario.name}'")
     with JournalWriter(journal) as writer:
         run = _Run(scenario, cluster, resolved, seed, Recorder(writer), observer or Nobody(), conductor)
+        if watch is not None:
+            watch(run.recorder)
         findings = await run.carry_out()
         verdict = merge(finding.verdict for finding in findings)
         seconds = run.recorder.now()
         run.recorder.record(Closed(verdict, seconds))
-    return Result(scenario.name, verdict, findings, run.history(), resolved, seconds, journal, scenario.workload.name)
+    recorded = run.recorder.assembler.journal()
+    workload = scenario.workload.name
+    return Result(scenario.name, verdict, findings, recorded.history, resolved, seconds, journal, workload, recorded)
 
 
 class _Run:
@@ -166,7 +175,7 @@ class _Run:
             policy=scenario.policy_name,
             started=datetime.datetime.now(datetime.UTC).isoformat(),
             plan=cast("dict[str, Json]", self._plan.to_json()),
-            versions={package: _version(package) for package in PACKAGES},
+            versions=versions(),
             workload=scenario.workload.name,
             isolation=scenario.engine.isolation_level,
         )
@@ -193,12 +202,14 @@ class _Run:
             **self._scenario.engine.arguments(),
         )
         try:
+            pool = cast("QueuePool", engine.pool)
             clients = Clients(self._scenario, engine, self.recorder, self._seed, self._observer)
-            try:
-                await self._drive(clients, engine)
-            finally:
-                await to_its_end(clients.stop(self._scenario.drain))
-            checked_out = cast("QueuePool", engine.pool).checkedout()
+            async with pool_gauged(pool, self.recorder):
+                try:
+                    await self._drive(clients, engine)
+                finally:
+                    await to_its_end(clients.stop(self._scenario.drain))
+            checked_out = pool.checkedout()
         finally:
             await to_its_end(engine.dispose())
         self._enter("reading back")
@@ -289,10 +300,3 @@ async def _sessions_left(engine: AsyncEngine) -> int:
         if not count or time.monotonic() > deadline:
             return count
         await asyncio.sleep(QUIET / 20)
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from lab.clusters import ClusterChoice, make_cluster
 from lab.clusters.base import Cluster, lacking, missing_of, require
 from lab.errors import EnvironmentProblem
 from lab.observer import Nobody, Observer
+from lab.recorder import Recorder
 from lab.runner import Result, run_scenario
 from lab.scenario import Scenario
 from lab.state import RunFolder, sweep
@@ -91,10 +92,11 @@ async def run_suite(
     observer: SuiteObserver | None = None,
     skip_unable: bool = False,
     studies: Sequence[Study] = (),
+    watch: Callable[[Recorder], None] | None = None,
 ) -> Suite:
     """Start a cluster, run the scenarios on it, then the studies, and end it.
 
-    Journals go to *report*, or are thrown away.
+    Journals go to *report*, or are thrown away. *watch* is given the recorder of each scenario as it begins.
 
     What a killed earlier run has left is removed first. Raises UsageError for an unknown cluster, NotCapable if a
     scenario needs what the cluster lacks (*skip_unable*: it is left out and told as refused), EnvironmentProblem if
@@ -119,7 +121,9 @@ async def run_suite(
             times = sum(result.scenario == scenario.name for result in results) + 1
             name = scenario.name if times == 1 else f"{scenario.name}-{times}"
             journal = (report or run.path / "journals") / f"{name}.jsonl"
-            result = await run_scenario(scenario, made, seed=seed, journal=journal, plan=plan, observer=listener)
+            result = await run_scenario(
+                scenario, made, seed=seed, journal=journal, plan=plan, observer=listener, watch=watch
+            )
             listener.scenario_ends(result)
             results.append(result)
         measured = await _run_studies(studies, made, seed, listener)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import click
 import msgspec
@@ -26,13 +28,16 @@ from lab.console import (
 )
 from lab.db.engine import IsolationLevel
 from lab.errors import MalformedFile, UsageError, unknown_name
+from lab.recorder import Recorder
 from lab.report.figures import suite_to_json
 from lab.report.files import write_report
+from lab.report.live import LiveRun
+from lab.report.live_server import live_view
 from lab.report.terminal import Display, last_line, refused_lines, study_tables, summary_table
 from lab.scenario import Scenario
 from lab.scenarios import SCENARIOS, choose
 from lab.studies import STUDIES, Study
-from lab.suite import run_suite
+from lab.suite import Suite, SuiteObserver, run_suite
 
 ISOLATION: dict[str, IsolationLevel] = {
     "serializable": "SERIALIZABLE",
@@ -58,6 +63,8 @@ ISOLATION: dict[str, IsolationLevel] = {
 @click.option(
     "--plan", "plan_file", type=FilePath(path_type=Path), help="strike with the plan of this JSON file instead"
 )
+@click.option("--live", is_flag=True, help="serve the report on 127.0.0.1 while it runs, and print its address")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="of the live view  [default: a free one]")
 def run(
     scenarios: tuple[str, ...],
     cluster: ClusterChoice,
@@ -67,6 +74,8 @@ def run(
     isolation: str | None,
     report: Path | None,
     plan_file: Path | None,
+    live: bool,
+    port: int,
 ) -> int:
     """Run SCENARIOS and studies (all scenarios by default) and judge what happened."""
     chosen, studies = choose_both(scenarios, workload)
@@ -77,19 +86,20 @@ def run(
         chosen = [scenario.with_isolation(ISOLATION[isolation]) for scenario in chosen]
     plan = read_plan(plan_file) if plan_file else None
     seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
+    if port and not live:
+        raise UsageError("--port is for the live view; add --live")
+    begin = functools.partial(
+        run_suite,
+        chosen,
+        cluster=cluster,
+        seed=seed,
+        report=report,
+        plan=plan,
+        skip_unable=not scenarios,
+        studies=studies,
+    )
     with Display(err, len(chosen) + len(studies)) as display:
-        suite = finish(
-            run_suite(
-                chosen,
-                cluster=cluster,
-                seed=seed,
-                report=report,
-                plan=plan,
-                observer=display,
-                skip_unable=not scenarios,
-                studies=studies,
-            )
-        )
+        suite = finish(_watched(begin, display, port) if live else begin(observer=display))
     if report is not None:
         titles = {scenario.name: scenario.title for scenario in chosen}
         write_report(suite, report, titles | {study.name: study.title for study in studies})
@@ -105,6 +115,21 @@ def run(
             out.print(line)
         out.print(last_line(suite))
     return EXIT[suite.verdict]
+
+
+class _Begin(Protocol):
+    def __call__(
+        self, *, observer: SuiteObserver, watch: Callable[[Recorder], None] | None = None
+    ) -> Coroutine[Any, Any, Suite]: ...
+
+
+async def _watched(begin: _Begin, display: Display, port: int) -> Suite:
+    live = LiveRun(display)
+    async with live_view(live.report, port) as server:
+        err.print(f"live: http://127.0.0.1:{server.port}/", markup=False, soft_wrap=True)
+        suite = await begin(observer=live, watch=live.watch)
+        live.ended(suite)
+        return suite
 
 
 def choose_both(names: Sequence[str], workload: str | None = None) -> tuple[list[Scenario], list[Study]]:

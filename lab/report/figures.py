@@ -7,7 +7,7 @@ import math
 import msgspec
 
 from lab.checks.service import recovery_seconds
-from lab.history import Json, Outcome, percentile
+from lab.history import History, Json, Outcome, percentile
 from lab.replay import Recheck
 from lab.runner import Result
 from lab.studies.base import StudyResult
@@ -30,7 +30,11 @@ class Figures(msgspec.Struct, frozen=True):
 
 def figures(result: Result) -> Figures:
     """Return the figures of a result."""
-    history = result.history
+    return figures_of(result.history)
+
+
+def figures_of(history: History) -> Figures:
+    """Return the figures of a history."""
     ok = history.count(Outcome.OK)
     attempts = sum(operation.attempts for operation in history.operations)
     times = sorted(operation.seconds for operation in history.operations if operation.outcome is Outcome.OK)

@@ -81,10 +81,11 @@ class _Box:
         return self.x + dx * scale, self.y + dy * scale
 
 
-def svg(anomaly: Anomaly, labels: Mapping[int, str]) -> str:
+def svg(anomaly: Anomaly, labels: Mapping[int, str], style: str = STYLE) -> str:
     """Return the cycle of an anomaly as an SVG that needs nothing else, with its sentences below.
 
-    An anomaly without a cycle shows the operations that it names.
+    An anomaly without a cycle shows the operations that it names. *style* is the style sheet that goes into it; a page
+    that has the picture within brings its own.
     """
     steps = anomaly.cycle[:MOST_NODES]
     names = list(dict.fromkeys([step.source for step in steps] or anomaly.operations[:MOST_NODES]))
@@ -102,7 +103,7 @@ def svg(anomaly: Anomaly, labels: Mapping[int, str]) -> str:
     heads = "".join(_arrow_head(kind, colour) for kind, colour in COLOURS.items())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {whole:g}" width="{WIDTH:g}" role="img">'
-        f"<title>{escape(f'{anomaly.name}: {anomaly.why}')}</title><style>{STYLE}</style><defs>{heads}</defs>"
+        f"<title>{escape(f'{anomaly.name}: {anomaly.why}')}</title><style>{style}</style><defs>{heads}</defs>"
         f"{_text(24, 28, anomaly.name, 'name')}{''.join(drawn)}</svg>\n"
     )
 

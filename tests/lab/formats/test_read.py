@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.assembler import _Indexes
 from lab.errors import MalformedFile
 from lab.formats import Format, read_history, read_operations
 from lab.history import Final, Json, Operation, Outcome
-from lab.journal import Completed, Ended, Invoked, JournalWriter, Run, _Indexes, read_journal
+from lab.journal import Completed, Ended, Invoked, JournalWriter, Run, read_journal
 from tests.lab.checks.published import published
 
 Made = tuple[str, Json, str, Json]

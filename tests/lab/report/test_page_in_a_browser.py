@@ -1,0 +1,72 @@
+"""The page in a real browser: it renders without complaint, its charts answer, in both themes and narrow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lab.report.page.html import page_html
+from tests.lab.report.browser import Tab, opened_browser
+from tests.lab.report.made import HOSTILE, report_of
+
+pytestmark = pytest.mark.slow
+
+DRAWN = """(document.querySelector('[data-chart=latency]').scrollIntoView({block: 'center'}),
+document.querySelectorAll('.plot canvas').length === 3)"""
+INK = """(() => { const c = document.querySelector('canvas');
+const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+return new Set(Array.from({length: d.length / 4}, (_, i) => d[4*i] << 16 | d[4*i+1] << 8 | d[4*i+2])).size })()"""
+MIDDLE = """(() => { document.querySelector('.chart').scrollIntoView({block: 'center'});
+const r = document.querySelector('.u-over').getBoundingClientRect();
+return [r.left + r.width * .4, r.top + r.height / 2] })()"""
+BACKGROUND = "getComputedStyle(document.body).backgroundColor"
+
+
+@pytest.fixture(scope="module")
+async def tab() -> AsyncIterator[Tab]:
+    """A browser for all tests here."""
+    async with opened_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> str:
+    """The address of a page with hostile words in it."""
+    file = tmp_path / "report.html"
+    file.write_bytes(page_html(report_of(HOSTILE)).encode())
+    return file.as_uri()
+
+
+async def test_a_page_is_drawn_hovered_keyed_and_dressed_without_a_complaint(tab: Tab, page: str) -> None:
+    await tab.open(page)
+    await tab.until(DRAWN)
+    assert await tab.evaluate(INK) > 4
+
+    await tab.hover(*(await tab.evaluate(MIDDLE)))
+    await tab.until("document.querySelector('.tip')?.hidden === false")
+    told = await tab.evaluate("document.querySelector('.tip').textContent")
+    assert "ok" in told
+    assert "#1 gateway of n1 down" in told
+
+    await tab.evaluate("document.querySelectorAll('.chart')[1].focus()")
+    await tab.press("ArrowRight")
+    await tab.until("document.getElementById('said').textContent.includes('p99')")
+
+    light = await tab.evaluate(BACKGROUND)
+    await tab.prefer(dark=True)
+    dark = await tab.evaluate(BACKGROUND)
+    await tab.evaluate("document.getElementById('theme').click()")
+    assert light != dark
+    assert await tab.evaluate(BACKGROUND) == light
+    assert tab.problems == []
+
+
+async def test_a_page_fits_a_narrow_screen(tab: Tab, page: str) -> None:
+    await tab.open(page, width=360, height=800)
+    await tab.until(DRAWN)
+
+    assert await tab.evaluate("document.documentElement.scrollWidth") <= 360
+    assert await tab.evaluate("Math.max(...[...document.querySelectorAll('canvas')].map(c => c.clientWidth))") <= 360
+    assert tab.problems == []
