@@ -21,6 +21,7 @@ from faults.plan import Plan
 from lab.cleanup import to_its_end, together
 from lab.clients import Clients
 from lab.clusters.base import HURTS_NODES, Capability, Cluster, HoldsLeases, require
+from lab.conducting import Conductor, Live
 from lab.db.dialects import open_transactions
 from lab.db.engine import application_engine
 from lab.errors import Unhealthy
@@ -52,20 +53,6 @@ APPLICATION = "app"
 """application_name of the sessions under test, before the number of the connection."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """A run whose clients are at work, for whoever conducts it by hand instead of by its plan."""
-
-    cluster: Cluster
-    clients: Clients
-    engine: AsyncEngine
-    recorder: Recorder
-    observer: Observer
-
-
-Conductor = Callable[[Live], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

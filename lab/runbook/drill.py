@@ -15,6 +15,7 @@ from faults.plan import Plan
 from lab.cleanup import to_its_end
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
+from lab.conducting import Live
 from lab.errors import UsageError
 from lab.observer import Nobody
 from lab.runbook.ability import facts_of, is_able, needed_of, require_able
@@ -22,7 +23,7 @@ from lab.runbook.application import Door, bank, rehearsal
 from lab.runbook.model import Runbook
 from lab.runbook.record import Drill, judge_service, service_during
 from lab.runbook.stage import Player, Say, Stage, automatic
-from lab.runner import Live, Result, run_scenario
+from lab.runner import Result, run_scenario
 from lab.suite import STOP, open_cluster
 from lab.verdict import Finding, Verdict, merge
 

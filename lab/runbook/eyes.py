@@ -11,11 +11,11 @@ import asyncpg
 from faults.plan import EVERY_NODE, ONE_NODE
 from lab.clusters.base import Node
 from lab.clusters.gateways import PROBE_TIMEOUT, session
+from lab.conducting import Live
 from lab.errors import UsageError
 from lab.runbook.ability import program_of
 from lab.runbook.model import NODE, Answers, App, Line, Ping, Program, Sql
 from lab.runbook.signals import Watch
-from lab.runner import Live
 
 STATEMENT: Final = 5.0
 """Seconds that an operator's statement may take."""

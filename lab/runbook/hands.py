@@ -13,6 +13,7 @@ from faults.plan import LEASEHOLDER, ONE_NODE, Fault, Plan, RollingRestart, at, 
 from lab.arming import Evidence, arm
 from lab.cleanup import to_its_end
 from lab.clusters.base import Capability, HoldsLeases, LosesGateways
+from lab.conducting import Live
 from lab.errors import UsageError
 from lab.history import FaultSpan
 from lab.journal import Armed, Healed
@@ -36,7 +37,6 @@ from lab.runbook.model import (
     Storm,
     Strike,
 )
-from lab.runner import Live
 
 
 @dataclass

@@ -16,12 +16,13 @@ from faults.pgwire.rules import Rule, Where, too_many_connections
 from lab.arming import Evidence
 from lab.cleanup import to_its_end
 from lab.clusters.gateways import session
+from lab.conducting import Live
 from lab.db.dialects import end_sessions
 from lab.db.engine import application_engine
 from lab.errors import Unhealthy
 from lab.runbook.application import Campaign
 from lab.runbook.model import Hot, Leak, Stale, Storm
-from lab.runner import APPLICATION, Live
+from lab.runner import APPLICATION
 
 Heal = Callable[[], Awaitable[Evidence]]
 

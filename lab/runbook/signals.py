@@ -8,10 +8,10 @@ from typing import Final, NamedTuple, cast
 
 from sqlalchemy.pool import QueuePool
 
+from lab.conducting import Live
 from lab.history import REFUSED, Outcome, percentile
 from lab.journal import Completed, Invoked, Record
 from lab.runbook.model import App
-from lab.runner import Live
 
 WINDOW: Final = 2.0
 """Seconds that a figure looks back."""

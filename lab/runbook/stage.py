@@ -10,12 +10,12 @@ from typing import Final
 import msgspec
 
 from lab.cleanup import to_its_end
+from lab.conducting import Live
 from lab.runbook.application import Campaign, Door
 from lab.runbook.eyes import Seen
 from lab.runbook.hands import Hands
 from lab.runbook.model import NODE, Line, Runbook
 from lab.runbook.record import Step, Times
-from lab.runner import Live
 from lab.verdict import Finding, Verdict
 
 LOOK: Final = 0.1

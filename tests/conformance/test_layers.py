@@ -43,7 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lab.clusters", "lab.clusters.*", "lab.workloads", "lab.workloads.*", "lab.interleave", "lab.interleave.*"),
     ("lab.scenario", "lab.studies", "lab.studies.*"),
     ("lab.scenarios", "lab.scenarios.*", "lab.clients", "lab.gauges"),
-    ("lab.arming", "lab.checking", "lab.replay"),
+    ("lab.arming", "lab.checking", "lab.conducting", "lab.replay"),
     ("lab.injector",),
     ("lab.runner",),
     ("lab.suite",),
