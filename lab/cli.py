@@ -25,11 +25,11 @@ from lab.commands.audit import audit
 from lab.commands.check import check
 from lab.commands.explore import explore
 from lab.commands.rehearse import rehearse
+from lab.commands.replay import replay
 from lab.commands.report import report
 from lab.commands.run import run
 from lab.commands.validate import validate
 from lab.console import (
-    EXIT,
     LARGEST_SEED,
     UNABLE,
     USAGE,
@@ -43,13 +43,9 @@ from lab.console import (
     print_json,
 )
 from lab.errors import LabError, UsageError, unknown_name
-from lab.replay import recheck
-from lab.report.figures import recheck_to_json
-from lab.report.terminal import recheck_lines
 from lab.scenarios import SCENARIOS
 from lab.state import survey
 from lab.studies import STUDIES
-from lab.verdict import merge
 from lab.workloads import WORKLOADS
 
 
@@ -76,19 +72,6 @@ class Group(click.Group):
 @click.version_option(package_name="resilience-lab", prog_name="lab")
 def cli() -> None:
     """A resilience test lab for Python applications on distributed SQL."""
-
-
-@cli.command()
-@click.argument("journals", nargs=-1, required=True, type=FilePath(path_type=Path))
-@json_option
-def replay(journals: tuple[Path, ...], as_json: bool) -> int:
-    """Judge recorded runs again from their JOURNALS, without a database."""
-    judged = [recheck(path) for path in journals]
-    if as_json:
-        print_json([recheck_to_json(one) for one in judged])
-    for one in () if as_json else judged:
-        out.print(recheck_lines(one))
-    return EXIT[merge(one.verdict for one in judged)]
 
 
 @cli.command()
@@ -214,7 +197,7 @@ def proxy(host: str, port: int, config: Path | None, seed: int | None) -> int:
     return run_server(host, port, seed, config)
 
 
-for command in (atlas, audit, check, explore, rehearse, report, run, validate):
+for command in (atlas, audit, check, explore, rehearse, replay, report, run, validate):
     cli.add_command(command)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
+from lab.db.engine import IsolationLevel
 from lab.errors import unknown_name
-from lab.journal import Journal, read_journal
+from lab.journal import Journal, Run, read_journal
 from lab.scenario import Scenario
 from lab.scenarios import choose
 from lab.verdict import Finding, Verdict, merge
@@ -34,12 +36,24 @@ def recheck(path: Path) -> Recheck:
     that is not known.
     """
     journal = read_journal(path)
-    (scenario,) = choose([journal.run.scenario])
-    scenario = _as_it_ran(scenario, journal.run.workload)
+    scenario = scenario_of(journal.run)
     if journal.history.complete and journal.history.final is None:
         return Recheck(path, journal, journal.findings)  # it ended early, and says why: there is nothing to judge
     findings = tuple(check(journal.history) for check in scenario.checks)
     return Recheck(path, journal, findings)
+
+
+def scenario_of(run: Run) -> Scenario:
+    """Return the scenario of a recorded run, with its workload and at its isolation level.
+
+    Raises UsageError for a scenario or a workload that is not known. The policy is the scenario's own: a run of another
+    one (`Run.policy`) can be judged again, and not repeated.
+    """
+    (scenario,) = choose([run.scenario])
+    scenario = _as_it_ran(scenario, run.workload)
+    levels: tuple[IsolationLevel, ...] = get_args(IsolationLevel)
+    level = next((level for level in levels if level == run.isolation), scenario.engine.isolation_level)
+    return scenario if level == scenario.engine.isolation_level else scenario.with_isolation(level)
 
 
 def _as_it_ran(scenario: Scenario, workload: str) -> Scenario:

@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lab.injector",),
     ("lab.runner",),
     ("lab.suite",),
+    ("lab.shrink",),
     ("lab.standing", "lab.doctor", "lab.report", "lab.report.*", "lab.loading"),
     ("lab.validate", "lab.validate.*", "lab.explore", "lab.explore.*", "lab.atlas", "lab.atlas.*"),
     ("lab.audit", "lab.audit.*", "lab.runbook", "lab.runbook.*"),
