@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -92,7 +93,8 @@ def svg(anomaly: Anomaly, labels: Mapping[int, str], style: str = STYLE) -> str:
     left_out = len(anomaly.cycle) - len(steps)
     height = _height(len(names))
     boxes = {name: _box(place, len(names), height, labels.get(name, "")) for place, name in enumerate(names)}
-    drawn = [_arrow(step, boxes, step.source, step.target) for step in steps if step.target in boxes]
+    mark = f"{zlib.crc32(anomaly.why.encode()):x}"  # a page has many pictures, and one place for names
+    drawn = [_arrow(step, boxes, mark) for step in steps if step.target in boxes]
     if left_out:
         drawn.append(_gap(boxes[names[-1]], boxes[names[0]], left_out))
     drawn += [_drawn_box(name, box, labels.get(name, "")) for name, box in boxes.items()]
@@ -100,7 +102,7 @@ def svg(anomaly: Anomaly, labels: Mapping[int, str], style: str = STYLE) -> str:
     lines = [line for sentence in sentences for line in _wrapped(sentence)]
     drawn += [_text(24, height + 30 + LINE * place, line, "small") for place, line in enumerate(lines)]
     whole = height + 40 + LINE * len(lines)
-    heads = "".join(_arrow_head(kind, colour) for kind, colour in COLOURS.items())
+    heads = "".join(_arrow_head(kind, colour, mark) for kind, colour in COLOURS.items())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {whole:g}" width="{WIDTH:g}" role="img">'
         f"<title>{escape(f'{anomaly.name}: {anomaly.why}')}</title><style>{style}</style><defs>{heads}</defs>"
@@ -131,8 +133,8 @@ def _drawn_box(name: int, box: _Box, label: str) -> str:
     )
 
 
-def _arrow(step: Dependency, boxes: Mapping[int, _Box], source: int, target: int) -> str:
-    one, other = boxes[source], boxes[target]
+def _arrow(step: Dependency, boxes: Mapping[int, _Box], mark: str) -> str:
+    one, other = boxes[step.source], boxes[step.target]
     dx, dy = other.x - one.x, other.y - one.y
     length = math.hypot(dx, dy) or 1.0
     bend = 38.0
@@ -142,7 +144,7 @@ def _arrow(step: Dependency, boxes: Mapping[int, _Box], source: int, target: int
     at_x, at_y = (x1 + 2 * over_x + x2) / 4 + 12 * dy / length, (y1 + 2 * over_y + y2) / 4 + 4 - 12 * dx / length
     return (
         f'<path d="M{x1:.1f} {y1:.1f}Q{over_x:.1f} {over_y:.1f} {x2:.1f} {y2:.1f}" fill="none" stroke="{colour}" '
-        f'stroke-width="2"{dash} marker-end="url(#head-{step.kind})"><title>{escape(step.because)}</title></path>'
+        f'stroke-width="2"{dash} marker-end="url(#{step.kind}-{mark})"><title>{escape(step.because)}</title></path>'
         f'<text x="{at_x:.1f}" y="{at_y:.1f}" text-anchor="middle" font-weight="600" style="fill:{colour}">'
         f"{step.kind}</text>"
     )
@@ -157,9 +159,9 @@ def _gap(last: _Box, first: _Box, left_out: int) -> str:
     )
 
 
-def _arrow_head(kind: str, colour: str) -> str:
+def _arrow_head(kind: str, colour: str, mark: str) -> str:
     return (
-        f'<marker id="head-{kind}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
+        f'<marker id="{kind}-{mark}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
         'orient="auto">'
         f'<path d="M0 0L10 5L0 10z" fill="{colour}"/></marker>'
     )
