@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
 
 from lab.atlas.run import quiet_drivers
 from lab.clusters.base import require
@@ -24,6 +24,9 @@ from lab.verdict import Verdict
 from lab.workloads import choose_workload
 from lab.workloads.base import Workload
 
+UserPolicy: TypeAlias = Callable[..., Awaitable[Any]]
+"""A policy, however its author has typed it; its shape is `lab.retry.Policy`."""
+
 MOST_LINES: Final = 20
 """Cases that `explain` names."""
 
@@ -40,7 +43,7 @@ class LabScenario:
         journals: Path,
         test: str,
         *,
-        policy: Policy | None = None,
+        policy: UserPolicy | None = None,
         workload: Workload | str | None = None,
     ) -> None:
         self._lab = lab
@@ -54,7 +57,7 @@ class LabScenario:
         self,
         scenario: Scenario | str,
         *,
-        policy: Policy | None = None,
+        policy: UserPolicy | None = None,
         workload: Workload | str | None = None,
         seed: int | None = None,
     ) -> Result:
@@ -133,12 +136,12 @@ def _scenario(scenario: Scenario | str) -> Scenario:
     return SCENARIOS[scenario]
 
 
-def _with(scenario: Scenario, policy: Policy | None, workload: Workload | str | None) -> Scenario:
+def _with(scenario: Scenario, policy: UserPolicy | None, workload: Workload | str | None) -> Scenario:
     if isinstance(workload, str):
         workload = choose_workload(workload)
     if workload is not None:
         scenario = scenario.with_workload(workload)
-    return scenario if policy is None else replace(scenario, policy=policy)
+    return scenario if policy is None else replace(scenario, policy=cast("Policy", policy))
 
 
 def _cases(only: Sequence[str]) -> Sequence[Case]:
