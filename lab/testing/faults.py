@@ -86,8 +86,9 @@ class ArmedFault:
             raise NotFired(f"fault '{self.name}' did not strike ({why}): the test shows nothing about it")
 
     def verify(self) -> None:
-        """Raise NotFired if it was armed, has to strike, and did not."""
+        """Raise NotFired if it was armed, has to strike, and did not; once, for it is asked again when a test ends."""
         if self.must_fire and self._evidence is not None:
+            self.must_fire = False
             self.assert_fired()
 
     @property

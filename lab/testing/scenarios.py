@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
-from lab.atlas.run import quiet_drivers
+from lab.db.quiet import quiet_drivers
 from lab.clusters.base import require
 from lab.errors import unknown_name
 from lab.explore import Exploration, Question, explore, verdict_of

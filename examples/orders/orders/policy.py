@@ -11,6 +11,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -29,6 +30,9 @@ NOT_APPLIED = ("40001", "40P01")
 
 CONNECTION_LOST = ("08", "57P0", "53300")
 """SQLSTATEs, or how they begin, with which a session ends or none begins."""
+
+FAILURES = (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, PoolTimeout, OSError, TimeoutError)
+"""What a database throws; SQLAlchemy leaves the errors of a connect as the driver has them."""
 
 CLAIM = text("INSERT INTO idempotency_keys (key) VALUES (:key) ON CONFLICT DO NOTHING RETURNING key")
 
@@ -49,7 +53,7 @@ async def run(sessions: Sessions, work: Work[T], *, key: str) -> T | None:
         try:
             async with asyncio.timeout_at(ends):
                 return await unit.run(sessions)
-        except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
+        except FAILURES as error:
             state = sqlstate(error)
             doubt = doubt or (unit.committing and state not in NOT_APPLIED)
             wait = random.uniform(0.5, 1.0) * min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)
@@ -81,14 +85,12 @@ class _Attempt(Generic[T]):
 
 def sqlstate(error: BaseException) -> str | None:
     """Return the SQLSTATE of an error; None if the server did not say one."""
-    return getattr(getattr(error, "orig", None), "sqlstate", None)
+    return getattr(getattr(error, "orig", error), "sqlstate", None)
 
 
 def may_pass(error: BaseException) -> bool:
     """Whether another attempt can succeed: a conflict, a lost connection or a refused one, but no wrong statement."""
-    if not isinstance(error, DBAPIError):
-        return True  # the network, a time-out, a pool that is empty
     state = sqlstate(error)
-    if state is None or state in NOT_APPLIED or state == "40003":
+    if state is None:  # the network, a time-out, a pool that is empty
         return True
-    return state.startswith(CONNECTION_LOST)
+    return state in (*NOT_APPLIED, "40003") or state.startswith(CONNECTION_LOST)

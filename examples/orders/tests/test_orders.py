@@ -24,7 +24,9 @@ async def state(truth: AsyncEngine) -> tuple[int, int]:
         return orders or 0, stock or 0
 
 
-@pytest.mark.resilience("lost-ack", "lost-request", "ambiguous-commit", "40001-at-commit", "40001", "reset", "shutdown")
+@pytest.mark.resilience(
+    "lost-ack", "lost-request", "ambiguous-commit", "40001-at-commit", "40001", "reset", "shutdown", "no-connection"
+)
 async def test_an_order_is_placed_once_whatever_strikes(service: OrderService, truth: AsyncEngine) -> None:
     order = await service.place("request-1", "book", 2)
     assert order.quantity == 2

@@ -12,6 +12,6 @@ def test_the_policy_is_safe(lab_scenario: LabScenario, policy: Policy) -> None:
     assert card.dimensions["safety"] == "pass", explain(card)
 
 
-def test_the_policy_gets_through_conflicts(lab_scenario: LabScenario, policy: Policy) -> None:
-    result = lab_scenario("conflicts", policy=policy)
+def test_the_policy_gets_through_a_shutdown(lab_scenario: LabScenario, policy: Policy) -> None:
+    result = lab_scenario("shutdown", policy=policy)
     assert result.verdict == "pass", explain(result)
