@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
-from lab.db.quiet import quiet_drivers
 from lab.clusters.base import require
+from lab.db.quiet import quiet_drivers
 from lab.errors import unknown_name
 from lab.explore import Exploration, Question, explore, verdict_of
 from lab.explore.explorer import Count, Setup, Unit
