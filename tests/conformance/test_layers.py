@@ -31,7 +31,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("faults.registry", "faults.describe"),
     ("faults.http", "faults.rule_routes", "faults.server"),
     ("faults.__main__",),
-    ("lab", "lab.errors", "lab.application", "lab.cleanup", "lab._shared_memory", "lab._streams", "lab.versions"),
+    ("lab", "lab.errors", "lab.application", "lab.cleanup", "lab._test_report"),
+    ("lab._shared_memory", "lab._streams", "lab.versions"),
     ("lab.history", "lab._processes", "lab._containers"),
     ("lab.verdict", "lab.state"),
     ("lab.checks", "lab.checks.*"),
@@ -51,6 +52,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lab.standing", "lab.doctor", "lab.report", "lab.report.*", "lab.loading"),
     ("lab.validate", "lab.validate.*", "lab.explore", "lab.explore.*", "lab.atlas", "lab.atlas.*"),
     ("lab.audit", "lab.audit.*", "lab.runbook", "lab.runbook.*"),
+    ("lab.testing", "lab.testing.*"),
+    ("lab.pytest_plugin",),
     ("lab.console", "lab.commands", "lab.commands.*"),
     ("lab.cli",),
 )
