@@ -73,7 +73,7 @@ class Audit:
     def doubts(self, where: str) -> Iterator[str]:
         """Yield why nothing can be said, if so."""
         if not self.final:
-            yield f"{where}the set was never read"
+            yield f"{where}no read answered what the set holds"
         if self.late:
             add = next(iter(self.late.values()))
             why = f"the last read began before {len(self.late):,} adds had ended, the first is operation {add.index}"

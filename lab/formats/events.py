@@ -79,7 +79,8 @@ def pair(events: Iterable[Event]) -> Iterator[Operation]:
             continue
         if kind == "invoke":
             if number in begun:
-                raise Problem(line, f"process {number} begins an operation before the one under way has completed")
+                who = f"process {number}" if process is not None else "no process is given, so the single one there is"
+                raise Problem(line, f"{who} begins an operation before the one under way has completed")
             begun[number] = index, _kind(line, f), value, float(position)
             index += 1
             continue

@@ -140,7 +140,7 @@ def test_levels_and_real_time_can_be_asked_for(tmp_path: Path, capfd: pytest.Cap
         (["--model", "list-append", "--total", "3"], "does not take total; it takes: level, realtime"),
         (["--model", "register", "--initial", "x"], "--initial is not JSON"),
         (["--model", "bank"], "no operation of read, transfer, but txn: it is no bank history"),
-        (["--model", "rw-register"], "is no [r, append or w; key; value]"),
+        (["--model", "rw-register"], "is no [r or w; key; value]"),
     ],
 )
 def test_a_wrong_request_is_answered_in_one_line(

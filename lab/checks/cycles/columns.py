@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
@@ -23,7 +23,8 @@ OK, INFO, FAIL = 0, 1, 2
 OUTCOMES = {Outcome.OK: OK, Outcome.INFO: INFO, Outcome.FAIL: FAIL}
 
 READ, WRITE = 0, 1
-KINDS = {"r": READ, "append": WRITE, "w": WRITE}
+LISTS = {"r": READ, "append": WRITE}
+REGISTERS = {"r": READ, "w": WRITE}
 
 BLOCK = 50_000
 """Operations that are turned into columns at once."""
@@ -107,6 +108,7 @@ def collect(operations: Iterable[Operation], *, registers: bool = False) -> Tran
 class _Blocks:
     def __init__(self, registers: bool) -> None:
         self._registers = registers
+        self._kinds = REGISTERS if registers else LISTS
         self._keys = _Codes()
         self._values: _Codes | None = None
         self._blocks: list[tuple[NDArray[Any], ...]] = []
@@ -114,28 +116,29 @@ class _Blocks:
         self._elements = 0
 
     def take(self, block: list[Operation]) -> None:
-        bodies, known = _bodies(block)
+        bodies, known = _bodies(block, self._kinds)
         try:
             self._blocks.append(self._columns(block, bodies, known))
         except (TypeError, KeyError, IndexError, ValueError) as error:
-            raise NoTransactions(_offender(block, bodies) or str(error)) from error
+            raise NoTransactions(_offender(block, bodies, self._kinds) or str(error)) from error
 
     def _columns(self, block: list[Operation], bodies: list[list[Any]], known: list[bool]) -> tuple[NDArray[Any], ...]:
         n = len(block)
         counts = np.fromiter(map(len, bodies), np.int64, n)
         micros = list(itertools.chain.from_iterable(bodies))
         m = len(micros)
-        kind = np.fromiter(map(KINDS.__getitem__, map(itemgetter(0), micros)), np.int8, m)
+        kind = np.fromiter(map(self._kinds.__getitem__, map(itemgetter(0), micros)), np.int8, m)
         key = self._coded_keys(list(map(itemgetter(1), micros)), m)
         arguments = list(map(itemgetter(2), micros))
         writes = kind == WRITE
-        value = np.zeros(m, np.int64)
-        value[writes] = self._coded(list(itertools.compress(arguments, writes.tolist())))
+        written = list(itertools.compress(arguments, writes.tolist()))
         on_record = np.repeat(np.fromiter(known, np.bool_, n), counts) & ~writes
         lists = self._lists(itertools.compress(arguments, on_record.tolist()))
         length = np.zeros(m, np.int32)
         length[on_record] = np.fromiter(map(len, lists), np.int32, len(lists))
-        elements = self._coded(list(itertools.chain.from_iterable(lists)))
+        numbers, elements = self._both_coded(written, list(itertools.chain.from_iterable(lists)))
+        value = np.zeros(m, np.int64)
+        value[writes] = numbers
         first = np.cumsum(length, dtype=np.int64) - length + self._elements
         owner = np.repeat(np.arange(self._transactions, self._transactions + n, dtype=np.int32), counts)
         self._transactions += n
@@ -145,7 +148,7 @@ class _Blocks:
     def _lists(self, read: Iterable[Any]) -> list[Any]:
         if self._registers:
             return [() if value is None else (value,) for value in read]
-        lists = [value or () for value in read]
+        lists = [() if value is None else value for value in read]
         if not set(map(type, lists)) <= {list, tuple}:
             raise TypeError
         return lists
@@ -153,6 +156,13 @@ class _Blocks:
     def _coded_keys(self, keys: list[Any], count: int) -> NDArray[np.int32]:
         plain = set(map(type, keys)) <= {int, str}
         return np.fromiter(map(self._keys.__getitem__, keys) if plain else self._keys.of(keys), np.int32, count)
+
+    def _both_coded(self, written: list[Any], read: list[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        plain = self._values is None
+        numbers, elements = self._coded(written), self._coded(read)
+        if plain and self._values is not None:  # what was read is not whole: what was written before has to follow
+            numbers = self._coded(written)
+        return numbers, elements
 
     def _coded(self, values: list[Any]) -> NDArray[Any]:
         if self._values is None:
@@ -196,7 +206,7 @@ def _thing(key: Any) -> Json:
     return thing
 
 
-def _bodies(block: list[Operation]) -> tuple[list[list[Any]], list[bool]]:
+def _bodies(block: list[Operation], kinds: Mapping[str, int]) -> tuple[list[list[Any]], list[bool]]:
     """Return the micro-operations of each transaction, and whether what it read is on record.
 
     An operation that was settled by its idempotency key is certainly done, but its answer was lost.
@@ -204,7 +214,7 @@ def _bodies(block: list[Operation]) -> tuple[list[list[Any]], list[bool]]:
     known = [operation.outcome is Outcome.OK and type(operation.result) in (list, tuple) for operation in block]
     bodies: list[Any] = [o.result if read else o.value for o, read in zip(block, known, strict=True)]
     if not set(map(type, bodies)) <= {list, tuple}:
-        raise NoTransactions(_offender(block, bodies))
+        raise NoTransactions(_offender(block, bodies, kinds))
     return bodies, known
 
 
@@ -220,14 +230,19 @@ def _times(block: list[Operation]) -> tuple[NDArray[Any], ...]:
     return index, process, outcome, begin, end
 
 
-def _offender(block: list[Operation], bodies: list[Any]) -> str:
+def _offender(block: list[Operation], bodies: list[Any], kinds: Mapping[str, int]) -> str:
     for operation, body in zip(block, bodies, strict=True):
         if not isinstance(body, list | tuple):
             return f"operation {operation.index} holds no list of micro-operations, but {_short(body)}"
         for micro in body:
-            if not isinstance(micro, list | tuple) or len(micro) != 3 or micro[0] not in KINDS:
-                return f"operation {operation.index}: {_short(micro)} is no [r, append or w; key; value]"
-            if micro[0] == "r" and operation.outcome is Outcome.OK and isinstance(micro[2], bool | int | str | float):
+            if not isinstance(micro, list | tuple) or len(micro) != 3 or micro[0] not in kinds:
+                return f"operation {operation.index}: {_short(micro)} is no [{' or '.join(kinds)}; key; value]"
+            if (
+                kinds is LISTS
+                and micro[0] == "r"
+                and operation.outcome is Outcome.OK
+                and isinstance(micro[2], bool | int | str | float)
+            ):
                 return f"operation {operation.index} read no list: {_short(micro)}"
     return ""
 

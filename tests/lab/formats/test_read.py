@@ -121,6 +121,7 @@ BEGUN = "{:type :invoke, :f :read, :process 1}\n"
         ("hello\n", 1, "not a history: expected a journal"),
         ("<html>", 1, "not a history"),
         (BEGUN * 2, 2, "process 1 begins an operation before"),
+        ("{:type :invoke, :f :read}\n" * 2, 2, "no process is given, so the single one there is begins an operation"),
         (BEGUN + "{:type :ok, :f :write, :process 1}\n", 2, 'process 1 completes "write", but what it began is "read"'),
         (BEGUN + "{:type :done, :f :read, :process 1}", 2, 'unknown type "done"'),
         (BEGUN + "{:f :read, :process 1}", 2, "no type"),

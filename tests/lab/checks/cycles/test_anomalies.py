@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from lab.checks.cycles import FORBIDDEN, LEVELS, MEANING, Level, serializable
+from lab.checks.cycles.judge import Lists
 from lab.history import History
 from lab.verdict import Finding, Verdict
 from tests.lab.checks.cycles.made import history, serial_executions, together, txn
@@ -275,3 +276,23 @@ def test_values_of_registers_that_nobody_wrote_are_told_once_and_are_no_failure(
 
     assert finding.verdict is Verdict.PASS
     assert finding.why.endswith("not on record as written: 0 in key a; 0 in key b; 7 in key b")
+
+
+@pytest.mark.parametrize("odd", ["text", 1.5, True, 2**70, [1], {"a": 1}])
+def test_a_value_of_another_kind_that_was_only_read_changes_nothing_for_the_others(odd: Any) -> None:
+    lists = history(*LISTS["G1a"], txn(["r", "z", [odd]]))
+    registers = history(*REGISTERS["G1a"], txn(["r", "z", odd]))
+
+    assert names(serializable("list-append")(lists)) == {"G1a"}
+    assert names(serializable("rw-register")(registers)) == {"G1a"}
+
+
+@pytest.mark.parametrize(
+    ("workload", "micro"),
+    [("list-append", ["w", A, 1]), ("list-append", ["r", A, 0]), ("rw-register", ["append", A, 1])],
+)
+def test_transactions_of_the_other_model_are_no_pass(workload: Lists, micro: Any) -> None:
+    finding = serializable(workload)(history(txn(micro), txn(["r", "z", None])))
+
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "operation 0" in finding.why
