@@ -69,21 +69,26 @@ def process_edges(transactions: Transactions) -> Edges:
 
 
 def realtime_edges(transactions: Transactions, among: Ints) -> Edges:
-    """Return the transitively reduced real-time order *among* some transactions.
+    """Return the transitively reduced real-time order *among* some transactions."""
+    ordered = among[np.argsort(transactions.begin[among], kind="stable")]
+    return edges(REALTIME, *ordered_in_time(transactions, np.arange(len(transactions)), ordered))
+
+
+def ordered_in_time(transactions: Transactions, owner: Ints, ordered: Ints) -> tuple[Ints, Ints]:
+    """Return (before, after) among things of transactions (*owner* by thing), given in order of invocation, reduced.
 
     A has to come before B if it had completed before B was invoked. That follows from others if C lies between them: so
     from A it is enough to go to those that were invoked before the first completion of what was invoked after A. In
     order of invocation these are a range.
     """
-    ordered = among[np.argsort(transactions.begin[among], kind="stable")]
-    begins = transactions.begin[ordered]
-    first_end = np.append(np.minimum.accumulate(transactions.end[ordered][::-1])[::-1], np.inf)
-    done = ordered[transactions.outcome[ordered] == OK]
-    start = np.searchsorted(begins, transactions.end[done], "right")
+    begins, ends = transactions.begin[owner[ordered]], transactions.end[owner[ordered]]
+    first_end = np.append(np.minimum.accumulate(ends[::-1])[::-1], np.inf)
+    certain = transactions.outcome[owner[ordered]] == OK
+    done, ends = ordered[certain], ends[certain]
+    start = np.searchsorted(begins, ends, "right")
     stop = np.searchsorted(begins, first_end[start], "right")
     counts = np.maximum(stop - start, 0)
-    target = ordered[ranges(start, counts)]
-    return edges(REALTIME, np.repeat(done, counts), target)
+    return np.repeat(done, counts), ordered[ranges(start, counts)]
 
 
 def realtime_closure(transactions: Transactions, among: Ints) -> Edges:

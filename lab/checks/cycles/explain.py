@@ -52,6 +52,19 @@ REGISTER_SENTENCES = {
 }
 
 
+IN_TIME = (
+    "{read.name} had written {read.value} to key {read.key} before {write.name}, which wrote {write.value}, was invoked"
+)
+
+
 def _of_data(t: Transactions, step: Step, registers: bool) -> str:
+    read, write = Micro(t, step.read), Micro(t, step.write)
     sentences = REGISTER_SENTENCES if registers else LIST_SENTENCES
-    return sentences[step.kind].format(read=Micro(t, step.read), write=Micro(t, step.write))
+    if registers and step.kind == WW and not _read_before(read, write):
+        return IN_TIME.format(read=read, write=write)
+    return sentences[step.kind].format(read=read, write=write)
+
+
+def _read_before(older: Micro, write: Micro) -> bool:
+    """Tell whether the transaction of a write had read what *older* wrote."""
+    return any(m.told and not m.writes and m.got == older.value for m in write.beside if m.place < write.place)

@@ -11,12 +11,14 @@ from lab.checks.cycles.appends import NotUnique, TooMany, append_edges, appends_
 from lab.checks.cycles.columns import OK, NoTransactions, Transactions, collect
 from lab.checks.cycles.edges import Edges
 from lab.checks.cycles.explain import explain
-from lab.checks.cycles.names import FORBIDDEN, LEVELS, Level, meaning
+from lab.checks.cycles.names import FORBIDDEN, Level, meaning
 from lab.checks.cycles.paths import Effort
 from lab.checks.cycles.registers import RegisterAnomalies, register_edges, registers_of
 from lab.checks.cycles.search import UNSEARCHED_ORDER, cycles
 from lab.history import History
 from lab.verdict import Anomaly, Check, Judgement, failed, inconclusive, passed
+
+Looking: TypeAlias = AppendAnomalies | RegisterAnomalies
 
 Lists: TypeAlias = Literal["list-append", "rw-register"]
 
@@ -60,16 +62,30 @@ def judge_transactions(
         return inconclusive("no transaction is certainly done")
     if not transactions.known.any():
         return inconclusive("nothing that was read is on record")
-    process = realtime or level in LEVELS[LEVELS.index("strong-session-serializable") :]
+    strict = level == "strict-serializable"
+    looks = _Looks(
+        process=realtime or strict or level == "strong-session-serializable",
+        realtime=realtime or strict,
+        versions_in_time=strict,
+        effort=effort,
+    )
     try:
-        seen = _look(
-            transactions, workload, process=process, realtime=realtime or level == "strict-serializable", effort=effort
-        )
+        seen = _look(transactions, workload, looks)
     except NotUnique as error:
         return inconclusive(f"{error}: whose value is read there is not known")
     except (TooMany, MemoryError) as error:
         return inconclusive(f"too much for the memory that is granted: {error}")
     return seen.judgement(level, len(transactions), registers=workload == "rw-register")
+
+
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """What to look at beside the data: the order of processes, of real time, and of versions by it; and how much."""
+
+    process: bool
+    realtime: bool
+    versions_in_time: bool
+    effort: int
 
 
 @dataclass
@@ -80,6 +96,13 @@ class _Seen:
     told: list[Anomaly] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
     unsearched: set[str] = field(default_factory=set)
+
+    def note(self, looking: Looking) -> None:
+        """Note what is wrong without a cycle."""
+        for name, count, told in looking.found(MOST_TOLD):
+            self.counts[name] += count
+            self.told += told
+        self.invented = looking.invented()
 
     def add(self, anomaly: Anomaly) -> None:
         self.counts[anomaly.name] += 1
@@ -118,11 +141,18 @@ class _Seen:
         return "; ".join(self.invented[:MOST_NAMED]) + more
 
 
-def _look(transactions: Transactions, workload: Lists, *, process: bool, realtime: bool, effort: int) -> _Seen:
+def _look(transactions: Transactions, workload: Lists, looks: _Looks) -> _Seen:
     seen = _Seen()
     registers = workload == "rw-register"
-    data = _data(seen, transactions, registers)  # all else that it took is forgotten by now
-    for name, steps in cycles(transactions, data, Effort(effort), process=process, realtime=realtime):
+    looking: Looking
+    if registers:
+        looking, data = _registers(transactions, looks.versions_in_time)
+    else:
+        looking, data = _lists(transactions)
+    seen.note(looking)
+    del looking  # a million transactions need the memory
+    found = cycles(transactions, data, Effort(looks.effort), process=looks.process, realtime=looks.realtime)
+    for name, steps in found:
         if steps:
             seen.add(explain(transactions, name, steps, registers=registers))
         else:
@@ -130,21 +160,11 @@ def _look(transactions: Transactions, workload: Lists, *, process: bool, realtim
     return seen
 
 
-def _data(seen: _Seen, transactions: Transactions, registers: bool) -> Edges:
-    """Note what is wrong without a cycle, and return the dependencies of the data."""
-    looking, data = _registers(transactions) if registers else _lists(transactions)
-    for name, count, told in looking.found(MOST_TOLD):
-        seen.counts[name] += count
-        seen.told += told
-    seen.invented = looking.invented()
-    return data
-
-
 def _lists(transactions: Transactions) -> tuple[AppendAnomalies, Edges]:
     appends = appends_of(transactions)
     return AppendAnomalies(appends), append_edges(appends)
 
 
-def _registers(transactions: Transactions) -> tuple[RegisterAnomalies, Edges]:
+def _registers(transactions: Transactions, strict: bool) -> tuple[RegisterAnomalies, Edges]:
     registers = registers_of(transactions)
-    return RegisterAnomalies(registers), register_edges(registers)
+    return RegisterAnomalies(registers), register_edges(registers, realtime=strict)

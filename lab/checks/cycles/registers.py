@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from lab.checks.cycles.append_anomalies import pairs, same_version
 from lab.checks.cycles.appends import MOST_PAIRS, TooMany, writes_of
 from lab.checks.cycles.columns import FAIL, OK, READ, WRITE, Flags, Ints, Transactions
-from lab.checks.cycles.edges import RW, WR, WW, Edges, edges, joined, ranges
+from lab.checks.cycles.edges import RW, WR, WW, Edges, edges, joined, ordered_in_time, ranges
 from lab.checks.cycles.repeated import Repeated, repeated
 from lab.checks.cycles.words import Micro, Pairs, tell
 from lab.verdict import Anomaly
@@ -84,11 +84,17 @@ def _foreign(t: Transactions, reads: Ints) -> Ints:
     return np.array([UNKNOWN - 1 - numbers.setdefault(version, len(numbers)) for version in seen], np.int64)
 
 
-def register_edges(g: Registers) -> Edges:
-    """Return all dependencies of the data that are certain: wr, ww, rw. Raises TooMany."""
+def register_edges(g: Registers, *, realtime: bool = False) -> Edges:
+    """Return all dependencies of the data that are certain: wr, ww, rw. Raises TooMany.
+
+    *realtime*: a write that had completed before another of its key was invoked made the older version. That is so
+    only where the order of real time has to be kept.
+    """
     t = g.transactions
     kept = (g.version >= 0) & (t.outcome[g.writers] != FAIL)
     older, newer = _successions(g)
+    if realtime:
+        older, newer = _with_real_time(g, older, newer)
     known = older >= 0
     later = older != INITIAL  # of which every write is one: see below
     others = g.version != INITIAL
@@ -106,20 +112,52 @@ def _successions(g: Registers) -> tuple[Ints, Ints]:
     t = g.transactions
     read, write = g.updates
     older = g.version_of[read]
-    fine = (older != UNKNOWN) & (t.outcome[t.owner[write]] != FAIL) & ~_circular(g)[t.key[read]]
+    fine = (older != UNKNOWN) & (t.outcome[t.owner[write]] != FAIL) & ~_follow_in_circles(g)[t.key[read]]
     return older[fine], write[fine]
 
 
-def _circular(g: Registers) -> Flags:
-    """Tell of each key whether the versions that follow each other make a circle."""
-    t = g.transactions
+def _follow_in_circles(g: Registers) -> Flags:
+    """Tell of each key whether the versions that follow each other by updates make a circle."""
     read, write = g.updates
-    older = g.version_of[read]
+    return _circular(g, g.version_of[read], write)
+
+
+def _with_real_time(g: Registers, older: Ints, newer: Ints) -> tuple[Ints, Ints]:
+    """Return these successions and those of real time, except for keys where both together make a circle."""
+    t = g.transactions
+    before, after = _in_real_time(g)
+    fine = ~_circular(g, np.concatenate((older, before)), np.concatenate((newer, after)))[t.key[after]]
+    return np.concatenate((older, before[fine])), np.concatenate((newer, after[fine]))
+
+
+def _in_real_time(g: Registers) -> tuple[Ints, Ints]:
+    """Return writes and those of the same key that were invoked after their end, transitively reduced."""
+    t, r = g.transactions, g.repeated
+    last = (t.kind == WRITE) & (t.outcome[t.owner] == OK)
+    last[r.micro[(t.kind[r.micro] == WRITE) & r.later_write]] = False
+    writes = np.flatnonzero(last)
+    writes = writes[np.lexsort((t.begin[t.owner[writes]], t.key[writes]))]
+    pairs_found = [ordered_in_time(t, t.owner, own) for own in _by_key(t, writes)]
+    none: Ints = np.zeros(0, np.int64)
+    if not pairs_found:
+        return none, none
+    one, other = (np.concatenate(column) for column in zip(*pairs_found, strict=True))
+    return one, other
+
+
+def _by_key(t: Transactions, micros: Ints) -> list[Ints]:
+    starts = np.flatnonzero(t.key[micros[1:]] != t.key[micros[:-1]]) + 1
+    return [own for own in np.split(micros, starts) if len(own) > 1]
+
+
+def _circular(g: Registers, older: Ints, newer: Ints) -> Flags:
+    """Tell of each key whether these successions of versions make a circle."""
+    t = g.transactions
     known = older >= 0
     circular = np.zeros(max(len(t.keys), 1), np.bool_)
     if known.any():
         size = len(t.key)
-        graph = coo_array((np.ones(int(known.sum()), np.int8), (older[known], write[known])), shape=(size, size))
+        graph = coo_array((np.ones(int(known.sum()), np.int8), (older[known], newer[known])), shape=(size, size))
         _, component = connected_components(graph.tocsr(), directed=True, connection="strong")
         many = np.bincount(component)[component] > 1
         circular[t.key[np.flatnonzero(many)]] = True
@@ -184,7 +222,7 @@ class RegisterAnomalies:
 
     def _circular(self) -> Pairs:
         read, _ = self._g.updates
-        chosen = read[_circular(self._g)[self._t.key[read]]]
+        chosen = read[_follow_in_circles(self._g)[self._t.key[read]]]
         return pairs(chosen, chosen)
 
     def _aborted(self) -> Pairs:

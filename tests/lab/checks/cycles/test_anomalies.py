@@ -296,3 +296,35 @@ def test_transactions_of_the_other_model_are_no_pass(workload: Lists, micro: Any
 
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert "operation 0" in finding.why
+
+
+def test_a_stale_read_of_an_overwritten_value_is_seen_where_real_time_counts() -> None:
+    made = history(txn(["w", A, 1]), txn(["w", A, 2]), txn(["r", A, 1]))
+
+    strict = serializable("rw-register", level="strict-serializable")(made)
+    assert "G-single-realtime" in names(strict)
+    assert serializable("rw-register")(made).verdict is Verdict.PASS
+
+
+def test_real_time_says_nothing_of_versions_that_updates_put_in_the_other_order() -> None:
+    made = history(txn(["r", A, 2], ["w", A, 1]), txn(["w", A, 2]))
+
+    assert names(serializable("rw-register", level="strict-serializable")(made)) == {"G0-realtime", "G1c-realtime"}
+
+
+def test_a_version_that_is_older_by_the_clock_is_told_so() -> None:
+    made = history(
+        txn(["w", A, 1], at=(0, 1)),
+        txn(["w", A, 2], ["r", B, 1], at=(2, 9)),
+        txn(["r", A, 2], ["w", B, 1], at=(2, 9)),
+    )
+    (anomaly,) = serializable("rw-register", level="strict-serializable")(made).anomalies
+
+    assert anomaly.name == "G1c"
+    reads = history(txn(["w", A, 1], ["r", B, 5], at=(0, 1)), txn(["w", A, 2], ["w", B, 5], at=(2, 9)))
+    found = serializable("rw-register", level="strict-serializable")(reads)
+    assert any(
+        "T0 had written 1 to key a before T1, which wrote 2, was invoked" in step.because
+        for a in found.anomalies
+        for step in a.cycle
+    )
