@@ -9,7 +9,7 @@ import click
 import pytest
 
 from faults import plan
-from lab import checks
+from lab import checks, reference
 from lab.checking import MODELS
 from lab.checks.cycles import FORBIDDEN, MEANING, Level
 from lab.cli import cli
@@ -115,3 +115,13 @@ def test_an_anomaly_has_its_row_with_the_first_level_that_forbids_it(anomaly: st
     weakest: tuple[Level, ...] = ("read-committed", "snapshot-isolation", "repeatable-read", "serializable")
     first = next(level for level in weakest if anomaly in FORBIDDEN[level])
     assert f"| {anomaly} | {MEANING[anomaly]} | {first} |" in CHECKING
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    """If it differs: python -m lab.reference > docs/reference.md, and read it."""
+    assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == reference.page()
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name != "README.md"))
+def test_a_page_has_its_place_in_the_contents(page: str) -> None:
+    assert f"]({page})" in (ROOT / "docs" / "README.md").read_text(encoding="utf-8")

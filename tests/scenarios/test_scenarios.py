@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -165,3 +167,14 @@ async def test_weaker_isolation_is_caught_by_the_order_that_is_not_there(
 
     assert "serializable" in findings(result, Verdict.FAIL), explain(result)
     assert read_journal(journal).run.isolation == "READ COMMITTED"
+
+
+def test_the_scenario_of_the_docs_runs_as_it_is_printed(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ran.stdout.startswith("pass\n"), ran.stdout + ran.stderr
+    assert (tmp_path / "report" / "checkout-under-fire.jsonl").exists()
