@@ -64,7 +64,7 @@ async def leak(live: Live, asked: Leak) -> Heal:
 
 
 async def _worker(live: Live, held: list[AsyncConnection], ready: asyncio.Semaphore, answered: asyncio.Event) -> None:
-    while True:
+    while True:  # noqa: LAB401 - whoever waits for it has a bound
         try:
             connection = await live.engine.connect()
             break

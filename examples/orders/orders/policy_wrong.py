@@ -19,7 +19,7 @@ async def run(
 ) -> T | None:
     """Apply *work*, and once more whenever something goes wrong."""
     del key
-    for _ in range(7):
+    for _ in range(7):  # noqa: LAB402 - one of its mistakes
         try:
             async with sessions() as session, session.begin():
                 return await work(session)
