@@ -6,16 +6,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: run test test-slow test-clusters check bench format clean
+.PHONY: run test test-slow test-soak test-clusters check bench format clean
 
 run: $(STAMP)  ## a chaos run of every shipped scenario on the embedded cluster
 	$(BIN)/lab run $(ARGS)
 
 test: $(STAMP)  ## all tests; ARGS="-k name" chooses some
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow and not cluster" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow and not soak and not cluster" $(ARGS)
 
 test-slow: $(STAMP)  ## the tests that judge many policies in full (some minutes)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "slow and not cluster" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "slow and not soak and not cluster" $(ARGS)
+
+test-soak: $(STAMP)  ## more of the same kinds, a minute each
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)
 
 test-clusters: $(STAMP)  ## the tests of clusters of containers, or of a cockroach binary
 	$(BIN)/pytest -n 2 --dist loadfile -m cluster $(ARGS)

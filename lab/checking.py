@@ -18,8 +18,7 @@ from lab.checks import (
     set_full,
     set_kept,
 )
-from lab.checks.cycles import Level, NoTransactions, collect, judge_transactions
-from lab.checks.cycles.judge import Lists
+from lab.checks.cycles import Level, Lists
 from lab.checks.resolution import settled
 from lab.errors import UsageError, unknown_name
 from lab.formats import Format, read_history, read_operations
@@ -197,6 +196,9 @@ def _refuse_other_kinds(path: Path, model: Model, operations: Iterable[Operation
 
 
 def _streamed(path: Path, model: Model, options: Options) -> tuple[Finding, int]:
+    from lab.checks.cycles.columns import NoTransactions, collect
+    from lab.checks.cycles.judge import judge_transactions
+
     workload: Lists = "rw-register" if model.name == "rw-register" else "list-append"
     try:
         transactions = collect(read_operations(path), registers=workload == "rw-register")

@@ -98,7 +98,16 @@ def policies(root: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["swallowing", "retrying_everything", "spinning", "unstoppable", "synchronous"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "swallowing",
+        "spinning",
+        pytest.param("retrying_everything", marks=pytest.mark.soak),
+        pytest.param("unstoppable", marks=pytest.mark.soak),
+        pytest.param("synchronous", marks=pytest.mark.soak),
+    ],
+)
 async def test_a_policy_that_nothing_ends_is_judged_and_the_process_ends(policies: Path, name: str) -> None:
     ended = await lab(policies.parent, "validate", f"endless.py:{name}", "--deadline", "1", "--json")
     assert ended.returncode == 1, ended.stderr

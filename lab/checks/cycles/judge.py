@@ -4,49 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from lab.checks.cycles.append_anomalies import AppendAnomalies
 from lab.checks.cycles.appends import NotUnique, TooMany, append_edges, appends_of
-from lab.checks.cycles.columns import OK, NoTransactions, Transactions, collect
+from lab.checks.cycles.columns import OK, Transactions
 from lab.checks.cycles.edges import Edges
 from lab.checks.cycles.explain import explain
-from lab.checks.cycles.names import FORBIDDEN, Level, meaning
+from lab.checks.cycles.names import EFFORT, FORBIDDEN, Level, Lists, meaning
 from lab.checks.cycles.paths import Effort
 from lab.checks.cycles.registers import RegisterAnomalies, register_edges, registers_of
 from lab.checks.cycles.search import UNSEARCHED_ORDER, cycles
-from lab.history import History
-from lab.verdict import Anomaly, Check, Judgement, failed, inconclusive, passed
+from lab.verdict import Anomaly, Judgement, failed, inconclusive, passed
 
 Looking: TypeAlias = AppendAnomalies | RegisterAnomalies
-
-Lists: TypeAlias = Literal["list-append", "rw-register"]
-
-EFFORT = 3_000_000_000
-"""Steps of the search for witnesses, each one edge for up to 64 sources: some seconds."""
 
 MOST_TOLD = 3
 """Cycles of one name that are told."""
 
 MOST_NAMED = 3
-
-
-def serializable(
-    workload: Lists, *, level: Level = "serializable", realtime: bool = False, effort: int = EFFORT
-) -> Check:
-    """Some serial order of the transactions explains everything that was read, or what *level* asks for instead.
-
-    *realtime* looks for anomalies of process and real-time order even where the level allows them, and tells them.
-    """
-
-    def judge(history: History) -> Judgement:
-        try:
-            transactions = collect(history.operations, registers=workload == "rw-register")
-        except NoTransactions as error:
-            return inconclusive(str(error))
-        return judge_transactions(transactions, workload, level=level, realtime=realtime, effort=effort)
-
-    return Check(level, f"the transactions are {level.replace('-', ' ')}", judge, pending=True)
 
 
 def judge_transactions(

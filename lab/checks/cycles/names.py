@@ -14,6 +14,12 @@ Level: TypeAlias = Literal[
 ]
 """Consistency models. Nobody reads by predicate here, so repeatable read forbids what serializable forbids."""
 
+Lists: TypeAlias = Literal["list-append", "rw-register"]
+"""What the transactions work on."""
+
+EFFORT = 3_000_000_000
+"""Steps of the search for witnesses, each one edge for up to 64 sources: some seconds."""
+
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 _ALWAYS = frozenset({"incompatible-order", "duplicate-elements", "cyclic-versions", "dirty-update", "G0"})

@@ -161,7 +161,7 @@ async def test_a_unit_that_does_not_end_is_refused(cluster: Cluster) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unit", [shop.deaf, shop.spinning])
+@pytest.mark.parametrize("unit", [pytest.param(shop.deaf, marks=pytest.mark.soak), shop.spinning])
 async def test_a_unit_that_goes_on_when_it_is_cancelled_fails_its_case_and_the_next_one_is_struck(
     cluster: Cluster, unit: Unit
 ) -> None:

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from msgspec.structs import replace
 
-from lab.checks.cycles import FORBIDDEN, LEVELS, MEANING, Level, serializable
-from lab.checks.cycles.judge import Lists
+from lab.checks.cycles import FORBIDDEN, LEVELS, MEANING, Level, Lists, serializable
 from lab.history import History
 from lab.verdict import Finding, Verdict
 from tests.lab.checks.cycles.made import history, serial_executions, together, txn
