@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import gc
+import warnings
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -44,6 +46,20 @@ async def cluster(request: pytest.FixtureRequest, seed: int) -> AsyncIterator[Cl
         await to_its_end(made.stop(STOP))
     finally:
         run.remove(STOP)
+
+
+LEAKY = ("tests/lab/validate/", "tests/lab/explore/", "tests/scenarios/")
+"""Where policies are tried that leave connections open on purpose."""
+
+
+@pytest.fixture(autouse=True)
+def what_a_wrong_policy_leaks_is_collected_with_it(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Else the warning of an open connection would strike whichever test runs when the collector comes by."""
+    yield
+    if request.node.nodeid.startswith(LEAKY):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture
