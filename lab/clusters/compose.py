@@ -69,7 +69,7 @@ class ComposeCluster:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What it can do; known for certain once it has started."""
-        return frozenset(Capability) - {Capability.SERVER_CRASH} - self._lacks
+        return frozenset(Capability) - {Capability.SERVER_CRASH, Capability.BACKEND_PAUSE} - self._lacks
 
     @property
     def places(self) -> dict[str, str]:

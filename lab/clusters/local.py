@@ -79,7 +79,11 @@ class LocalCluster:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What it can do; known for certain once it has started."""
-        return frozenset(Capability) - {Capability.SERVER_CRASH, Capability.NODE_DISCONNECT} - self._lacks
+        return (
+            frozenset(Capability)
+            - {Capability.SERVER_CRASH, Capability.NODE_DISCONNECT, Capability.BACKEND_PAUSE}
+            - self._lacks
+        )
 
     @property
     def places(self) -> dict[str, str]:
