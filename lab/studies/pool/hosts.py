@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from faults.toxics import Timeout
 from lab.clusters.base import Cluster
 from lab.db.engine import resilient_engine
-from lab.db.target import Address, Target
+from lab.db.target import Address
 from lab.studies.pool.cells import Client
 from lab.studies.pool.engines import WAITS, plain_arguments
 from lab.studies.pool.facts import told
@@ -96,7 +97,7 @@ def _dsn(place: Place, addresses: Sequence[Address]) -> AsyncEngine:
 
 def _in_turn(place: Place, addresses: Sequence[Address]) -> AsyncEngine:
     known = place.cluster.target
-    target = Target(known.dialect, tuple(addresses), known.user, known.password, known.database, known.tls)
+    target = replace(known, addresses=tuple(addresses))
     return resilient_engine(
         target,
         driver=place.client.driver,
