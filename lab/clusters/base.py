@@ -74,6 +74,21 @@ class Capability(enum.StrEnum):
     """A setting has the database fail transactions by itself (CockroachDB's inject_retry_errors_enabled, from 21.2)."""
 
 
+ON_THE_WAY = frozenset({Capability.TOXICS, Capability.WIRE_RULES, Capability.GATEWAY_LOSS})
+"""What every cluster can do, as it is done by the gateways in front of it."""
+
+OWN_NODES = ON_THE_WAY | {
+    Capability.NODE_KILL,
+    Capability.NODE_PAUSE,
+    Capability.NODE_DRAIN,
+    Capability.NODE_LINKS,
+    Capability.LEASES,
+    Capability.FORCED_RETRIES,
+    Capability.INJECTED_RETRIES,
+}
+"""What a cluster of CockroachDB nodes can do that the lab has started, as a container or a process each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A member of the cluster: its *name*, and the *address* of the proxy in front of it."""
@@ -238,7 +253,14 @@ NEEDS: dict[type[Fault], Capability] = {
 """What each kind of fault needs of a cluster."""
 
 HURTS_NODES = frozenset(
-    {*NODE_PROTOCOLS} - {Capability.GATEWAY_LOSS, Capability.SERVER_CRASH, Capability.BACKEND_PAUSE}
+    {
+        Capability.NODE_KILL,
+        Capability.NODE_PAUSE,
+        Capability.NODE_DRAIN,
+        Capability.NODE_DISCONNECT,
+        Capability.NODE_LINKS,
+        Capability.LEASES,
+    }
 )
 """Capabilities of which a scenario makes sense only once the data is on every node."""
 

@@ -21,7 +21,7 @@ from lab.clusters._compose_nodes import ComposeNodes
 from lab.clusters._kept_logs import keep_logs
 from lab.clusters._ports import free_port
 from lab.clusters._toxiproxy_links import ToxiproxyLinks
-from lab.clusters.base import Capability, Node
+from lab.clusters.base import OWN_NODES, Capability, Node
 from lab.clusters.gateways import Gateways, session
 from lab.db.target import Address, Dialect, Target
 from lab.errors import EnvironmentProblem, PortTaken, Unhealthy
@@ -69,7 +69,7 @@ class ComposeCluster:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What it can do; known for certain once it has started."""
-        return frozenset(Capability) - {Capability.SERVER_CRASH, Capability.BACKEND_PAUSE} - self._lacks
+        return (OWN_NODES | {Capability.NODE_DISCONNECT}) - self._lacks
 
     @property
     def places(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ import psutil
 from faults.client import ControlClient
 from lab.cleanup import all_of
 from lab.clusters._sessions import lose_gateway
-from lab.clusters.base import Capability, Node
+from lab.clusters.base import ON_THE_WAY, Capability, Node
 from lab.clusters.gateways import PROBE_TIMEOUT, Gateways
 from lab.clusters.postgres import Binaries, PostgresServer, find_binaries
 from lab.clusters.toxiproxy_hop import ToxiproxyHop
@@ -39,15 +39,7 @@ class EmbeddedCluster:
     """
 
     name = "embedded"
-    capabilities = frozenset(
-        {
-            Capability.TOXICS,
-            Capability.WIRE_RULES,
-            Capability.GATEWAY_LOSS,
-            Capability.SERVER_CRASH,
-            Capability.BACKEND_PAUSE,
-        }
-    )
+    capabilities = ON_THE_WAY | {Capability.SERVER_CRASH, Capability.BACKEND_PAUSE}
     places: Final[Mapping[str, str]] = MappingProxyType({})
     starts_within: Final = 60.0
     heals_within: Final = 15.0

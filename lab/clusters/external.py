@@ -20,7 +20,7 @@ from faults.client import ControlClient
 from lab.clusters import _leftovers, cockroach
 from lab.clusters._dsn import read_dsns
 from lab.clusters._sessions import lose_gateway
-from lab.clusters.base import Capability, Node
+from lab.clusters.base import ON_THE_WAY, Capability, Node
 from lab.clusters.gateways import Gateways, session
 from lab.clusters.toxiproxy_hop import ToxiproxyHop
 from lab.db.target import Dialect, Target
@@ -75,10 +75,9 @@ class ExternalCluster:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What the lab can do to it: all that happens on the way there; its nodes are not ours."""
-        can = {Capability.TOXICS, Capability.WIRE_RULES, Capability.GATEWAY_LOSS}
-        if self._own is not None and self._own.dialect == "cockroachdb":
-            can |= {Capability.FORCED_RETRIES} | ({Capability.INJECTED_RETRIES} if self._injects else set())
-        return frozenset(can)
+        if self._own is None or self._own.dialect != "cockroachdb":
+            return ON_THE_WAY
+        return ON_THE_WAY | {Capability.FORCED_RETRIES} | ({Capability.INJECTED_RETRIES} if self._injects else set())
 
     @property
     def nodes(self) -> tuple[Node, ...]:

@@ -19,7 +19,7 @@ from lab.clusters import cockroach
 from lab.clusters._kept_logs import keep_logs
 from lab.clusters._node_process import NodeProcess
 from lab.clusters._ports import free_port
-from lab.clusters.base import Capability, Node
+from lab.clusters.base import OWN_NODES, Capability, Node
 from lab.clusters.gateways import Gateways
 from lab.clusters.toxiproxy_hop import ToxiproxyHop
 from lab.db.target import Address, Target
@@ -79,11 +79,7 @@ class LocalCluster:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What it can do; known for certain once it has started."""
-        return (
-            frozenset(Capability)
-            - {Capability.SERVER_CRASH, Capability.NODE_DISCONNECT, Capability.BACKEND_PAUSE}
-            - self._lacks
-        )
+        return OWN_NODES - self._lacks
 
     @property
     def places(self) -> dict[str, str]:
