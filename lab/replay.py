@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from faults.errors import MalformedPlan
+from faults.plan import Plan
 from lab.db.engine import IsolationLevel
-from lab.errors import unknown_name
+from lab.errors import MalformedFile, UsageError, unknown_name
 from lab.journal import Journal, Run, read_journal
 from lab.scenario import Scenario
 from lab.scenarios import choose
@@ -54,6 +56,20 @@ def scenario_of(run: Run) -> Scenario:
     levels: tuple[IsolationLevel, ...] = get_args(IsolationLevel)
     level = next((level for level in levels if level == run.isolation), scenario.engine.isolation_level)
     return scenario if level == scenario.engine.isolation_level else scenario.with_isolation(level)
+
+
+def repeatable(path: Path, journal: Journal) -> tuple[Scenario, Plan]:
+    """Return the scenario and the plan of a recorded run; raise UsageError if its journal does not say enough."""
+    scenario = scenario_of(journal.run)
+    if journal.run.policy != scenario.policy_name:
+        raise UsageError(
+            f"{path}: it ran with the policy {journal.run.policy}, which a journal does not hold: "
+            "it can be judged, and not repeated"
+        )
+    try:
+        return scenario, Plan.from_json(journal.run.plan)
+    except MalformedPlan as error:
+        raise MalformedFile(str(path), 1, str(error)) from error
 
 
 def _as_it_ran(scenario: Scenario, workload: str) -> Scenario:

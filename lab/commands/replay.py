@@ -7,16 +7,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from faults.errors import MalformedPlan
-from faults.plan import Plan
 from lab.clusters import ClusterChoice
 from lab.console import EXIT, FilePath, cluster_option, err, finish, json_option, out, print_json
-from lab.errors import MalformedFile, UsageError
-from lab.journal import Journal, read_journal
-from lab.replay import recheck, scenario_of
+from lab.errors import UsageError
+from lab.journal import read_journal
+from lab.replay import recheck, repeatable
 from lab.report.figures import recheck_to_json, suite_to_json
 from lab.report.terminal import Display, last_line, recheck_lines, summary_table
-from lab.scenario import Scenario
 from lab.shrink import MOST_RUNS, TRIES, Shrunk, shrink
 from lab.suite import run_suite
 from lab.verdict import merge
@@ -89,20 +86,6 @@ def _shrink(path: Path, cluster: ClusterChoice, tries: int, most: int, as_json: 
     elif found.plan is not None:
         print_json(msgspec.to_builtins(found.plan.to_json()))
     return 1 if found.plan is not None else 3
-
-
-def repeatable(path: Path, journal: Journal) -> tuple[Scenario, Plan]:
-    """Return the scenario and the plan of a recorded run; raise UsageError if its journal does not say enough."""
-    scenario = scenario_of(journal.run)
-    if journal.run.policy != scenario.policy_name:
-        raise UsageError(
-            f"{path}: it ran with the policy {journal.run.policy}, which a journal does not hold: "
-            "it can be judged, and not repeated"
-        )
-    try:
-        return scenario, Plan.from_json(journal.run.plan)
-    except MalformedPlan as error:
-        raise MalformedFile(str(path), 1, str(error)) from error
 
 
 def said(found: Shrunk, steps: int) -> str:

@@ -56,6 +56,13 @@ class TransferOrder(BaseModel):
     amount: PositiveInt
 
 
+def draw_transfer(random: random_module.Random, accounts: int, most: int) -> tuple[TransferOrder, Json]:
+    """Draw a transfer of *most* at most between two of *accounts*, and return it also as the journal holds it."""
+    source, destination = random.sample(range(accounts), 2)
+    order = TransferOrder(source=source, destination=destination, amount=random.randint(1, most))
+    return order, {"from": order.source, "to": order.destination, "amount": order.amount}
+
+
 class Balance(BaseModel):
     """What a client is told of an account, detached from the session."""
 
@@ -109,9 +116,7 @@ class Bank:
         """Draw a read of all accounts, or a transfer between two."""
         if random.random() < self.reads:
             return Request("read", None, lambda _unit: _read, writes=False)
-        source, destination = random.sample(range(self.accounts), 2)
-        order = TransferOrder(source=source, destination=destination, amount=random.randint(1, self.most))
-        value: Json = {"from": order.source, "to": order.destination, "amount": order.amount}
+        order, value = draw_transfer(random, self.accounts, self.most)
         return Request("transfer", value, lambda unit: _transfer(unit, order), writes=True)
 
     async def read_back(self, sessions: async_sessionmaker[AsyncSession]) -> State:

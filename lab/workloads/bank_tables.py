@@ -16,7 +16,7 @@ from lab.checks import conserved, explained
 from lab.db.models import Base
 from lab.history import Json
 from lab.verdict import Check
-from lab.workloads.bank import Transfer, TransferOrder, moved
+from lab.workloads.bank import Transfer, TransferOrder, draw_transfer, moved
 from lab.workloads.base import Perform, Request, State, Turn
 from lab.workloads.effects import fresh_tables
 
@@ -66,9 +66,7 @@ class BankTables:
         """Draw a read of all accounts, or a transfer between two."""
         if random.random() < self.reads:
             return Request("read", None, lambda _unit: self._read, writes=False)
-        source, destination = random.sample(range(self.accounts), 2)
-        order = TransferOrder(source=source, destination=destination, amount=random.randint(1, self.most))
-        value: Json = {"from": order.source, "to": order.destination, "amount": order.amount}
+        order, value = draw_transfer(random, self.accounts, self.most)
         return Request("transfer", value, lambda unit: _transfer(unit, order), writes=True)
 
     async def read_back(self, sessions: async_sessionmaker[AsyncSession]) -> State:

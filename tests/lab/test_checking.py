@@ -174,30 +174,31 @@ def test_models_are_explained(capfd: pytest.CaptureFixture[str]) -> None:
     assert set(MODELS) <= set(capfd.readouterr().out.split())
 
 
-def journal_lines(operations: list[Operation]) -> bytes:
-    """Return a journal that holds operations, without any run around them but its first and last line."""
+def journal_lines(operations: list[Operation], final: dict[str, object] | None = None) -> bytes:
+    """Return a journal that holds operations and a final state, without any run around them."""
     about = dict.fromkeys(("scenario", "cluster", "policy", "started"), "")
     run = {"record": "run", "seed": 1, "plan": {"steps": []}, "versions": {}, **about}
     lines: list[object] = [run]
     for o in operations:
-        lines.append(
-            {
-                "record": "invoke",
-                "index": o.index,
-                "process": o.process,
-                "kind": o.kind,
-                "value": o.value,
-                "at": o.invoked,
-            }
-        )
+        asked = {
+            "index": o.index,
+            "process": o.process,
+            "kind": o.kind,
+            "value": o.value,
+            "at": o.invoked,
+            "unit": o.unit,
+        }
+        lines.append({"record": "invoke", **asked})
         lines.append(
             {"record": "complete", "index": o.index, "outcome": o.outcome, "at": o.completed, "result": o.result}
         )
+    if final is not None:
+        lines.append({"record": "final", "final": {"checked_out": 0, "idle_in_transaction": 0, **final}})
     lines.append({"record": "end", "verdict": "pass", "seconds": 1.0})
     return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 
 
-def test_our_own_journals_are_judged_with_what_was_read_in_the_end(tmp_path: Path) -> None:
+def test_our_own_journals_are_judged_by_their_operations(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     add = Operation(0, 0, "add", 7, Outcome.OK, 0.0, 1.0)
     path.write_bytes(journal_lines([add, Operation(1, 0, "read", None, Outcome.OK, 2.0, 3.0, [7])]))
@@ -205,3 +206,23 @@ def test_our_own_journals_are_judged_with_what_was_read_in_the_end(tmp_path: Pat
 
     path.write_bytes(journal_lines([add, Operation(1, 0, "read", None, Outcome.OK, 2.0, 3.0, [])]))
     assert [anomaly.name for anomaly in check_file(path, "set").finding.anomalies] == ["lost"]
+
+
+@pytest.mark.parametrize(("held", "anomalies"), [([7, 8], []), ([8], ["lost"])])
+def test_what_a_run_read_in_the_end_counts_and_settles_what_was_unknown(
+    held: list[int], anomalies: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    adds = [
+        Operation(0, 0, "add", 7, Outcome.OK, 0.0, 1.0, unit="u0"),
+        Operation(1, 1, "add", 8, Outcome.INFO, 0.0, 1.0, unit="u1"),
+    ]
+    read = {"kind": "read", "value": None, "result": held}
+    effects = {f"u{element - 7}": 1 for element in held}
+    path.write_bytes(journal_lines(adds, {"state": {"reads": [read]}, "effects": effects}))
+
+    finding = check_file(path, "set").finding
+
+    assert [anomaly.name for anomaly in finding.anomalies] == anomalies
+    assert finding.verdict is (Verdict.FAIL if anomalies else Verdict.PASS)
+    assert anomalies or "1 unknown outcomes settled" in finding.why

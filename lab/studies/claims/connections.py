@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Engine, select, text
@@ -88,9 +89,7 @@ async def _own_proxy(bench: Bench, stack: AsyncExitStack) -> Target:
     proxy = await bench.cluster.control.create(name, "127.0.0.1:0", str(direct.addresses[0]), protocol="postgresql")
     stack.push_async_callback(bench.cluster.control.delete, name)
     host, _, port = proxy.listen.rpartition(":")
-    return Target(
-        direct.dialect, (Address(host, int(port)),), direct.user, direct.password, direct.database, direct.tls
-    )
+    return replace(direct, addresses=(Address(host, int(port)),))
 
 
 async def _fill(engine: AsyncEngine) -> list[int]:
