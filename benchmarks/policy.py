@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lab.clusters.postgres import PostgresServer, find_binaries
 from lab.db.drivers import Driver
-from lab.db.engine import application_engine, session_factory
+from lab.db.engine import resilient_engine, session_factory
 from lab.db.target import Address, Target
 from lab.retry import Policy, RetryPolicy, Sessions
 from lab.state import RunFolder
@@ -102,7 +102,7 @@ async def measure() -> None:
         target = Target("postgresql", (address,), server.user, server.password, server.database)
         print(f"{'engine':<22}{'bare us':>9}{'lean us':>9}{'policy us':>11}{'policy/bare':>13}{'policy/lean':>13}")
         for driver, ping in ((d, p) for d in DRIVERS for p in (True, False)):
-            engine = application_engine(target, driver=driver, pool_pre_ping=ping)
+            engine = resilient_engine(target, driver=driver, pool_pre_ping=ping)
             cost = await measure_overhead(session_factory(engine), ROUNDS)
             await engine.dispose()
             name = f"{driver}, {'pre-ping' if ping else 'no ping'}"

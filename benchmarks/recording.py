@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from lab.clients import Clients
 from lab.clusters.postgres import PostgresServer, find_binaries
-from lab.db.engine import application_engine
+from lab.db.engine import resilient_engine
 from lab.db.target import Address, Target
 from lab.history import Outcome
 from lab.journal import Completed, Invoked, JournalWriter, Record, Run
@@ -79,7 +79,7 @@ async def measure() -> None:
         target = Target(
             "postgresql", (Address(server.host, server.port),), server.user, server.password, server.database
         )
-        engine = application_engine(target, pool_size=SCENARIO.clients)
+        engine = resilient_engine(target, pool_size=SCENARIO.clients)
         await SCENARIO.workload.set_up(engine)
         with tempfile.TemporaryDirectory() as folder:
             await compare(engine, Path(folder))

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from benchmarks.recording import RUN, SCENARIO
 from lab.clients import Clients
 from lab.clusters.postgres import PostgresServer, find_binaries
-from lab.db.engine import application_engine
+from lab.db.engine import resilient_engine
 from lab.db.target import Address, Target
 from lab.history import FaultSpan, History, Operation, Outcome
 from lab.journal import Gauge, Journal, JournalWriter
@@ -125,7 +125,7 @@ async def live_overhead(folder: Path) -> None:
         await server.start(60)
         here = Address(server.host, server.port)
         target = Target("postgresql", (here,), server.user, server.password, server.database)
-        engine = application_engine(target, pool_size=SCENARIO.clients)
+        engine = resilient_engine(target, pool_size=SCENARIO.clients)
         await SCENARIO.workload.set_up(engine)
         rates: dict[bool, list[float]] = {True: [], False: []}
         for number in range(ROUNDS):

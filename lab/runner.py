@@ -23,7 +23,7 @@ from lab.clients import Clients
 from lab.clusters.base import HURTS_NODES, Capability, Cluster, HoldsLeases, require
 from lab.conducting import Conductor, Live
 from lab.db.dialects import open_transactions
-from lab.db.engine import application_engine
+from lab.db.engine import resilient_engine
 from lab.errors import Unhealthy
 from lab.gauges import pool_gauged
 from lab.history import Final, History, Json
@@ -182,7 +182,7 @@ class _Run:
             await cast("HoldsLeases", cluster).replicated(cluster.heals_within)
 
     async def _strike(self) -> None:
-        engine = application_engine(
+        engine = resilient_engine(
             self._cluster.target,
             application_name=APPLICATION,
             pool_size=self._scenario.clients,
@@ -245,7 +245,7 @@ class _Run:
 
     async def _as_the_lab(self, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
         """Do what may be done again, around the proxies; raise Unhealthy if the database does not let us."""
-        engine = application_engine(self._cluster.direct, application_name="lab-direct", pool_size=1)
+        engine = resilient_engine(self._cluster.direct, application_name="lab-direct", pool_size=1)
         try:
             for attempt in range(1, LAB_TRIES + 1):
                 try:

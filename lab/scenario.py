@@ -21,7 +21,7 @@ SOUND = (exactly_once(), connections_returned())
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What the application asks of its engine; see `lab.db.engine.application_engine`. Times are in seconds."""
+    """What the application asks of its engine; see `lab.db.engine.resilient_engine`. Times are in seconds."""
 
     driver: Driver = "asyncpg"
     pool_pre_ping: bool = True
@@ -33,7 +33,7 @@ class EngineSettings:
     isolation_level: IsolationLevel = "SERIALIZABLE"
 
     def arguments(self) -> dict[str, Any]:
-        """Return the settings as keyword arguments of `application_engine`."""
+        """Return the settings as keyword arguments of `resilient_engine`."""
         return asdict(self)
 
 

@@ -15,7 +15,7 @@ from lab.atlas.unit import Unit
 from lab.atlas.view import Measured, decision_of
 from lab.cleanup import together
 from lab.clusters.base import Cluster
-from lab.db.engine import application_engine
+from lab.db.engine import resilient_engine
 from lab.db.target import Target
 from lab.errors import Unhealthy
 from lab.retry.view import view_of
@@ -39,7 +39,7 @@ async def measure(
 
     Sessions are told apart by their application_name, so that no cell meets another one's fault.
     """
-    truth = application_engine(cluster.direct, application_name="lab-truth", pool_size=AT_ONCE, pool_timeout=60)
+    truth = resilient_engine(cluster.direct, application_name="lab-truth", pool_size=AT_ONCE, pool_timeout=60)
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int, cell: Cell) -> Measured:
@@ -78,7 +78,7 @@ async def _measure(cluster: Cluster, truth: AsyncEngine, name: str, cell: Cell) 
 
 
 def _engine(target: Target, cell: Cell, name: str) -> AsyncEngine:
-    return application_engine(
+    return resilient_engine(
         target,
         driver=cell.driver,
         application_name=name,

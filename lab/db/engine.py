@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -91,10 +91,6 @@ def resilient_engine(
     )
     _mend(engine.sync_engine, ping_timeout)
     return engine
-
-
-application_engine: Final = resilient_engine
-"""The name under which the lab's own modules ask for it."""
 
 
 def resilient_sync_engine(

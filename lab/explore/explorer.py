@@ -21,7 +21,7 @@ from faults.pgwire.rules import Rule
 from lab.application import Application
 from lab.cleanup import to_its_end
 from lab.clusters.base import Cluster
-from lab.db import IdempotencyKey, application_engine, create_tables, session_factory, table_of
+from lab.db import IdempotencyKey, create_tables, resilient_engine, session_factory, table_of
 from lab.db.dialects import alive, end_sessions
 from lab.db.drivers import Driver
 from lab.errors import UsageError
@@ -84,8 +84,8 @@ async def explore(cluster: Cluster, question: Question, tell: Tell) -> Explorati
     sends other statements each time.
     """
     # These two go to the server itself, which nobody strikes: no need to ask it each time whether it is there.
-    truth = application_engine(cluster.direct, application_name="lab-truth", pool_pre_ping=False)
-    watch = application_engine(
+    truth = resilient_engine(cluster.direct, application_name="lab-truth", pool_pre_ping=False)
+    watch = resilient_engine(
         cluster.direct, application_name="lab-watch", pool_pre_ping=False, isolation_level="AUTOCOMMIT"
     )
     explorer = Explorer(cluster, question, truth, watch)
@@ -125,7 +125,7 @@ class Explorer:
     def __post_init__(self) -> None:
         """Make the first application and its engine."""
         self.app = Application()
-        self.engine = application_engine(
+        self.engine = resilient_engine(
             self.cluster.target,
             driver=self.question.driver,
             application_name=SESSIONS,

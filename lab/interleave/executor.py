@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from lab.cleanup import to_its_end
-from lab.db import application_engine, create_tables, drop_tables, session_factory
+from lab.db import create_tables, drop_tables, resilient_engine, session_factory
 from lab.db.dialects import end_sessions
 from lab.db.engine import IsolationLevel
 from lab.db.target import Target
@@ -188,7 +188,7 @@ async def executor(
     """
     given = bounds or Bounds()
     name = f"interleave-{uuid.uuid4().hex[:8]}"
-    engine = application_engine(
+    engine = resilient_engine(
         target,
         application_name=name,
         isolation_level=level,
@@ -197,7 +197,7 @@ async def executor(
         command_timeout=given.statement + 1.0,
         idle_in_transaction_timeout=given.statement + given.end,
     )
-    truth = application_engine(target, application_name="truth", pool_size=1)
+    truth = resilient_engine(target, application_name="truth", pool_size=1)
     try:
         made = Executor(engine, truth, name, given)
         await made.prepare()

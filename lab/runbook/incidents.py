@@ -18,7 +18,7 @@ from lab.cleanup import to_its_end
 from lab.clusters.gateways import session
 from lab.conducting import Live
 from lab.db.dialects import end_sessions
-from lab.db.engine import application_engine
+from lab.db.engine import resilient_engine
 from lab.errors import Unhealthy
 from lab.runbook.application import Campaign
 from lab.runbook.model import Hot, Leak, Stale, Storm
@@ -135,7 +135,7 @@ async def _old_session(live: Live, number: int) -> Any:
 
 
 async def _end_application(live: Live) -> None:
-    engine = application_engine(live.cluster.direct, application_name="lab-direct", pool_size=1)
+    engine = resilient_engine(live.cluster.direct, application_name="lab-direct", pool_size=1)
     try:
         await end_sessions(engine, f"{APPLICATION}-", OPENING)
     finally:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Capability, Cluster, Node, missing_of
-from lab.db import Target, application_engine
+from lab.db import Target, resilient_engine
 from lab.errors import unknown_name
 from lab.state import RunFolder
 from lab.suite import STOP, open_cluster
@@ -103,11 +103,11 @@ class LabCluster:
         return f"postgresql://{url.partition('://')[2]}"
 
     def engine(self, *, direct: bool = False, **options: Any) -> AsyncEngine:
-        """Return a new engine of the lab's (see `lab.db.application_engine`, which takes the *options*).
+        """Return a new engine of the lab's (see `lab.db.resilient_engine`, which takes the *options*).
 
         Its connections are spread over the nodes; those that a loop leaves open are closed when the loop ends.
         """
-        engine = application_engine(self.direct if direct else self.target, **options)
+        engine = resilient_engine(self.direct if direct else self.target, **options)
         self._engines.append(OwnLoop(engine))
         return engine
 

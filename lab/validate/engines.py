@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from lab.db import Target, application_engine, resilient_sync_engine
+from lab.db import Target, resilient_engine, resilient_sync_engine
 
 COMMAND, CONNECT, POOL, IDLE = 1.0, 1.0, 2.0, 2.0
 """Seconds: for one exchange, for a connection, for one from the pool; the server's for an idle transaction."""
@@ -13,7 +13,7 @@ COMMAND, CONNECT, POOL, IDLE = 1.0, 1.0, 2.0, 2.0
 
 def asynchronous_engine(target: Target, name: str, size: int) -> AsyncEngine:
     """Return the engine of asynchronous policies."""
-    return application_engine(
+    return resilient_engine(
         target,
         application_name=name,
         pool_size=size,

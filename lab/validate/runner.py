@@ -18,7 +18,7 @@ from lab.application import Application
 from lab.cleanup import to_its_end, together
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Capability, Cluster, CrashesServer
-from lab.db import application_engine
+from lab.db import resilient_engine
 from lab.errors import UsageError
 from lab.suite import STOP, open_cluster
 from lab.validate.bench import Bench, make_bench
@@ -92,7 +92,7 @@ async def validate_on(
     prefix: str = "c",
 ) -> tuple[CaseResult, ...]:
     """Judge *policy* on a cluster that runs; *prefix* keeps the places of several validations on it apart."""
-    admin = application_engine(
+    admin = resilient_engine(
         cluster.direct, application_name="lab-validate", isolation_level="AUTOCOMMIT", pool_size=SIDE_BY_SIDE + 2
     )
     async with AsyncExitStack() as stack:

@@ -14,7 +14,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from faults.pgwire.rules import serialization_failure
 from lab.clusters.base import Cluster
-from lab.db import IdempotencyKey, application_engine, create_tables, drop_tables, session_factory, table_of
+from lab.db import IdempotencyKey, create_tables, drop_tables, resilient_engine, session_factory, table_of
 from lab.db.dialects import open_transactions
 from lab.db.drivers import Driver
 from lab.retry import AlreadyApplied, RetryPolicy, sqlstate
@@ -41,7 +41,7 @@ class Counted(_Base):
 @pytest.fixture(params=get_args(Driver))
 async def engine(cluster: Cluster, request: pytest.FixtureRequest) -> AsyncIterator[AsyncEngine]:
     """The application's engine with each driver, and a counter."""
-    made = application_engine(cluster.target, driver=request.param)
+    made = resilient_engine(cluster.target, driver=request.param)
     async with made.begin() as connection:
         await connection.run_sync(_Base.metadata.drop_all)
     async with made.begin() as connection:
@@ -131,7 +131,7 @@ async def test_a_unit_with_a_key_is_applied_once_through_a_serialization_failure
 
 
 async def test_a_transaction_that_is_left_open_is_seen_on_the_server(cluster: Cluster, engine: AsyncEngine) -> None:
-    lab = application_engine(cluster.direct, application_name="lab-direct")
+    lab = resilient_engine(cluster.direct, application_name="lab-direct")
     try:
         async with engine.connect() as connection:
             await connection.execute(text("SELECT 1"))

@@ -36,7 +36,7 @@ UNMEASURED: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         "Distributed databases require tuning of statement timeouts and connection validation intervals",
-        "a matter of the pool; lab.db.application_engine sets them all",
+        "a matter of the pool; lab.db.resilient_engine sets them all",
     ),
     (
         "pool_pre_ping=True is critical for cloud-managed databases",

@@ -21,7 +21,6 @@ from lab.db import (
     IdempotencyKey,
     Target,
     Waits,
-    application_engine,
     create_tables,
     drop_tables,
     resilient_engine,
@@ -48,7 +47,7 @@ def target(postgres: Any) -> Target:
 
 @pytest.fixture
 async def engine(target: Target, driver: Driver) -> AsyncIterator[AsyncEngine]:
-    made = application_engine(
+    made = resilient_engine(
         target, driver=driver, application_name="shop", statement_timeout=1.5, idle_in_transaction_timeout=2.5
     )
     yield made
@@ -80,7 +79,7 @@ async def test_connections_are_numbered_and_go_to_the_addresses_in_turn(target: 
     async with forwarding(home.host, home.port) as one, forwarding(home.host, home.port) as two:
         addresses = tuple(Address("127.0.0.1", gateway.port) for gateway in (one, two))
         spread = Target("postgresql", addresses, target.user, target.password, target.database)
-        engine = application_engine(spread, driver=driver, pool_size=4)
+        engine = resilient_engine(spread, driver=driver, pool_size=4)
         names = await asyncio.gather(*(name_of(engine, 4) for _ in range(4)))
         assert (one.accepted, two.accepted) == (2, 2)
         await engine.dispose()
@@ -99,7 +98,7 @@ async def name_of(engine: AsyncEngine, users: int) -> str:
 async def test_a_retry_after_a_lost_gateway_reaches_the_next_one(target: Target, driver: Driver) -> None:
     addresses = (Address("127.0.0.1", 1), *target.addresses)
     spread = Target("postgresql", addresses, target.user, target.password, target.database)
-    engine = application_engine(spread, driver=driver)
+    engine = resilient_engine(spread, driver=driver)
     with pytest.raises(Exception, match=r"(?i)refused|connect call failed"):
         await show(engine, "application_name")
     assert await show(engine, "application_name") == "app-1"
@@ -197,14 +196,14 @@ def test_a_target_without_addresses_is_refused() -> None:
 
 @pytest.mark.parametrize("dialect", ["postgresql", "cockroachdb"])
 def test_every_dialect_and_driver_can_be_constructed(dialect: Dialect, driver: Driver) -> None:
-    engine = application_engine(Target(dialect, (Address("h", 26257),), "root", "", "defaultdb"), driver=driver)
+    engine = resilient_engine(Target(dialect, (Address("h", 26257),), "root", "", "defaultdb"), driver=driver)
     assert (engine.dialect.name, engine.dialect.driver) == (dialect, driver)
     assert engine.dialect.is_async
 
 
 @pytest.mark.parametrize("dialect", ["postgresql", "cockroachdb"])
 def test_the_key_is_taken_in_sql_that_both_databases_know(dialect: Dialect, driver: Driver) -> None:
-    engine = application_engine(Target(dialect, (Address("h", 26257),), "root", "", "defaultdb"), driver=driver)
+    engine = resilient_engine(Target(dialect, (Address("h", 26257),), "root", "", "defaultdb"), driver=driver)
     take = insert(IdempotencyKey).values(key="k").on_conflict_do_nothing().returning(IdempotencyKey.key)
     sql = str(take.compile(dialect=engine.dialect))
     assert "ON CONFLICT DO NOTHING RETURNING idempotency_keys.key" in sql

@@ -11,7 +11,7 @@ from sqlalchemy import func, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import QueuePool
 
-from lab.db import application_engine
+from lab.db import resilient_engine
 from lab.db.engine import IsolationLevel
 from lab.db.target import Target
 from lab.errors import UsageError
@@ -45,7 +45,7 @@ HELD = 4242
 async def trigger(target: Target, act: str) -> AsyncIterator[AsyncConnection]:
     """Have the server *act* for each row that is to hold HELD; yields a session of our own."""
     body = f"BEGIN PERFORM {act}; RETURN NEW; END"
-    engine = application_engine(target, application_name="holder", isolation_level="AUTOCOMMIT")
+    engine = resilient_engine(target, application_name="holder", isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
             function = f"CREATE OR REPLACE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
@@ -206,7 +206,7 @@ async def test_an_executor_tells_the_level_it_really_has_and_leaves_no_table(tar
     for level in LEVELS:
         async with executor(target, level) as runs:
             assert await runs.level() == level
-    engine = application_engine(target)
+    engine = resilient_engine(target)
     async with engine.connect() as connection:
         assert "test" not in await connection.run_sync(lambda sync: inspect(sync).get_table_names())
     await engine.dispose()

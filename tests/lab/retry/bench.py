@@ -15,9 +15,9 @@ from lab.db import (
     Base,
     IdempotencyKey,
     Target,
-    application_engine,
     create_tables,
     drop_tables,
+    resilient_engine,
     session_factory,
     table_of,
 )
@@ -118,8 +118,8 @@ async def fail_at_commit(session: AsyncSession, sqlstate: str) -> None:
 @asynccontextmanager
 async def bench(target: Target, direct: Target, driver: Driver) -> AsyncIterator[Bench]:
     """Set up the tables and both engines; take everything down at the end."""
-    admin = application_engine(direct, application_name="admin", isolation_level="READ COMMITTED")
-    engine = application_engine(target, driver=driver, pool_size=10, command_timeout=3.0)
+    admin = resilient_engine(direct, application_name="admin", isolation_level="READ COMMITTED")
+    engine = resilient_engine(target, driver=driver, pool_size=10, command_timeout=3.0)
     await drop_tables(admin, TABLES)
     await create_tables(admin, TABLES)
     try:

@@ -10,7 +10,7 @@ from asyncpg import PostgresError
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
-from lab.db import Address, ConnectTimedOut, IdempotencyKey, application_engine, session_factory
+from lab.db import Address, ConnectTimedOut, IdempotencyKey, resilient_engine, session_factory
 from lab.db.drivers import Driver
 from lab.retry import Decision, Phase, Sessions, classify, is_key_violation, sqlstate
 from tests.lab.db.forwarder import Forwarder, Loss
@@ -140,7 +140,7 @@ async def test_a_connect_into_a_black_hole_ends_in_time_with_an_error_of_ours(la
 
 
 async def connect_error(lab: Bench, address: Address) -> BaseException:
-    engine = application_engine(replace(lab.target, addresses=(address,)), driver=lab.driver, connect_timeout=0.3)
+    engine = resilient_engine(replace(lab.target, addresses=(address,)), driver=lab.driver, connect_timeout=0.3)
     with pytest.raises((DBAPIError, OSError, PostgresError)) as caught:
         async with engine.connect():
             pass
@@ -154,7 +154,7 @@ async def test_too_many_connections_are_told_by_state_with_both_drivers(lab: Ben
         await connection.execute(text("DROP ROLE IF EXISTS retry_test_narrow"))
         await connection.execute(text("CREATE ROLE retry_test_narrow LOGIN PASSWORD 'x' CONNECTION LIMIT 0"))
     narrow = replace(lab.target, user="retry_test_narrow", password="x")
-    engine = application_engine(narrow, driver=lab.driver)
+    engine = resilient_engine(narrow, driver=lab.driver)
     with pytest.raises(Exception, match="too many connections") as caught:
         async with engine.connect():
             pass
@@ -167,7 +167,7 @@ async def test_too_many_connections_are_told_by_state_with_both_drivers(lab: Ben
 
 
 async def test_an_unknown_database_is_not_retried_with_either_driver(lab: Bench) -> None:
-    engine = application_engine(replace(lab.target, database="nowhere"), driver=lab.driver)
+    engine = resilient_engine(replace(lab.target, database="nowhere"), driver=lab.driver)
     with pytest.raises(Exception, match="does not exist") as caught:
         async with engine.connect():
             pass
@@ -176,7 +176,7 @@ async def test_an_unknown_database_is_not_retried_with_either_driver(lab: Bench)
 
 
 async def test_a_command_timeout_is_a_loss_with_both_drivers(lab: Bench, forwarder: Forwarder) -> None:
-    engine = application_engine(lab.target, driver=lab.driver, command_timeout=0.3)
+    engine = resilient_engine(lab.target, driver=lab.driver, command_timeout=0.3)
     async with session_factory(engine)() as session:
         await session.execute(text("SELECT 1"))
         forwarder.arm(b"INSERT", Loss.SILENT_REQUEST)
@@ -194,7 +194,7 @@ async def test_a_command_timeout_is_a_loss_with_both_drivers(lab: Bench, forward
 
 
 async def test_a_statement_timeout_of_the_server_is_a_judgement(lab: Bench) -> None:
-    engine = application_engine(lab.target, driver=lab.driver, statement_timeout=0.1)
+    engine = resilient_engine(lab.target, driver=lab.driver, statement_timeout=0.1)
     async with engine.connect() as connection:
         with pytest.raises(DBAPIError) as caught:
             await connection.execute(text("SELECT pg_sleep(2)"))
@@ -204,7 +204,7 @@ async def test_a_statement_timeout_of_the_server_is_a_judgement(lab: Bench) -> N
 
 
 async def test_an_idle_transaction_ended_by_the_server_is_a_loss(lab: Bench) -> None:
-    engine = application_engine(lab.target, driver=lab.driver, idle_in_transaction_timeout=0.05)
+    engine = resilient_engine(lab.target, driver=lab.driver, idle_in_transaction_timeout=0.05)
     async with engine.connect() as connection:
         await connection.execute(text("SELECT 1"))
         await asyncio.sleep(0.3)
@@ -218,7 +218,7 @@ async def test_an_idle_transaction_ended_by_the_server_is_a_loss(lab: Bench) -> 
 async def test_a_stale_plan_fails_once_with_asyncpg_and_never_with_psycopg(lab: Bench) -> None:
     async with lab.admin.begin() as connection:
         await connection.execute(text("CREATE TABLE IF NOT EXISTS retry_test_plan (a int)"))
-    engine = application_engine(lab.target, driver=lab.driver, pool_size=1)
+    engine = resilient_engine(lab.target, driver=lab.driver, pool_size=1)
     decisions: list[Decision | None] = []
     try:
         for change in (False, True, False):

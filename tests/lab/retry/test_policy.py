@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lab.db import Address, Target, application_engine, session_factory
+from lab.db import Address, Target, resilient_engine, session_factory
 from lab.retry import Backoff, Decision, Observation, Phase
 from lab.retry import sqlstate as state_of
 from tests.lab.retry.bench import QUICK, Bench, Counter, apply, fail, fail_at_commit
@@ -120,7 +120,7 @@ async def test_refused_connections_are_waited_for_longer(lab: Bench) -> None:
     async def sleep(seconds: float) -> None:
         drawn.append(seconds)
 
-    engine = application_engine(closed_port(lab), driver=lab.driver)
+    engine = resilient_engine(closed_port(lab), driver=lab.driver)
     later = Backoff(first=4.0, longest=8.0)
     with pytest.raises((ConnectionRefusedError, DBAPIError)):
         await policy(attempts=3, later=later, sleep=sleep)(session_factory(engine), lambda s: apply(s, "x"))
@@ -134,7 +134,7 @@ def closed_port(lab: Bench) -> Target:
 
 
 async def test_an_exhausted_pool_is_not_retried(lab: Bench) -> None:
-    engine = application_engine(lab.target, driver=lab.driver, pool_size=1, pool_timeout=0.1)
+    engine = resilient_engine(lab.target, driver=lab.driver, pool_size=1, pool_timeout=0.1)
     seen: list[Observation] = []
     async with engine.connect() as _:
         with pytest.raises(PoolTimeout):

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lab.db import application_engine, session_factory
+from lab.db import resilient_engine, session_factory
 from lab.retry import DeadlinePassed, Decision, Observation, OutcomeUnknown, Phase
 from tests.lab.db.forwarder import Forwarder, Loss
 from tests.lab.retry.bench import Bench, apply, checked_out
@@ -52,7 +52,7 @@ async def test_the_deadline_holds_while_the_pool_pings_into_a_black_hole(lab: Be
 
 
 async def test_a_command_timeout_is_retried_with_another_connection(lab: Bench, forwarder: Forwarder) -> None:
-    engine = application_engine(lab.target, driver=lab.driver, command_timeout=0.3)
+    engine = resilient_engine(lab.target, driver=lab.driver, command_timeout=0.3)
     seen: list[Observation] = []
     forwarder.arm(b"INSERT", Loss.SILENT_REQUEST)
     try:

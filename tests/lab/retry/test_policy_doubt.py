@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lab.db import IdempotencyKey, application_engine, session_factory
+from lab.db import IdempotencyKey, resilient_engine, session_factory
 from lab.retry import AlreadyApplied, Decision, Observation, OutcomeUnknown, Phase
 from tests.lab.db.forwarder import Forwarder, Loss
 from tests.lab.retry.bench import Bench, apply, fail
@@ -116,7 +116,7 @@ async def test_doubt_that_outlasts_the_attempts_is_unknown(lab: Bench, forwarder
 
 
 async def test_a_key_settles_a_commit_that_was_executed_but_never_answered(lab: Bench, forwarder: Forwarder) -> None:
-    engine = application_engine(lab.target, driver=lab.driver, command_timeout=0.3)
+    engine = resilient_engine(lab.target, driver=lab.driver, command_timeout=0.3)
     forwarder.arm(b"COMMIT", Loss.SILENT_ACK)
     try:
         said = await policy()(session_factory(engine), lambda session: apply(session, "mute"), key="k")

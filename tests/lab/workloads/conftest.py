@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from lab.clusters.postgres import PostgresServer
 from lab.db.drivers import Driver
-from lab.db.engine import IsolationLevel, application_engine
+from lab.db.engine import IsolationLevel, resilient_engine
 from lab.db.target import Address, Target
 
 DATABASE = "workloads"
@@ -32,7 +32,7 @@ async def engines(postgres: PostgresServer) -> AsyncIterator[Engines]:
 
     def engine(level: IsolationLevel, driver: Driver = "asyncpg") -> AsyncEngine:
         if (level, driver) not in made:
-            made[level, driver] = application_engine(target, isolation_level=level, driver=driver)
+            made[level, driver] = resilient_engine(target, isolation_level=level, driver=driver)
         return made[level, driver]
 
     yield engine
