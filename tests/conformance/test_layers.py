@@ -56,7 +56,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lab.pytest_plugin",),
     ("lab.console", "lab.commands", "lab.commands.*"),
     ("lab.cli",),
-    ("lab.reference",),
+    ("lab.reference", "lab.entry"),
 )
 """Lower layers first. A module imports from its own layer and from those before it, never from a later one."""
 
