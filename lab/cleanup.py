@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+STOP = 15.0
+"""Seconds that a cluster has to end before it is killed."""
+
 
 async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
     """Finish what must not be left half-done even when cancelled meanwhile; the cancellation then goes on."""

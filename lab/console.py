@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from lab._streams import Answers, progress_console, unheard
-from lab.clusters import ClusterChoice
+from lab.clusters.choice import ClusterChoice
 from lab.verdict import Verdict
 
 T = TypeVar("T")

@@ -12,13 +12,12 @@ import msgspec
 
 from faults.errors import FaultError
 from lab import _containers
-from lab.cleanup import to_its_end
+from lab.cleanup import STOP, to_its_end
 from lab.clusters import _compose_command
 from lab.clusters.embedded import EmbeddedCluster
 from lab.clusters.postgres import find_binaries
 from lab.errors import LabError
 from lab.state import RunFolder, state_root, survey
-from lab.suite import STOP
 
 QUICK = 5.0
 """Seconds that a program has to answer."""

@@ -12,9 +12,9 @@ from faults import kinds, toxics
 from faults.plan import Plan
 from lab import checks
 from lab.checking import MODELS
-from lab.cli import cli
+from lab.cli import COMMANDS, command_called
 from lab.scenarios import SCENARIOS
-from lab.studies import STUDIES
+from lab.studies.shipped import STUDIES
 from lab.workloads import WORKLOADS
 
 
@@ -46,7 +46,8 @@ def page() -> str:
 
 def _commands() -> Iterator[str]:
     yield "## Commands"
-    for name, command in sorted(cli.commands.items()):
+    for name in COMMANDS:
+        command = command_called(name)
         yield f"### lab {name}"
         arguments = [p.make_metavar(click.Context(command)) for p in command.params if isinstance(p, click.Argument)]
         yield f"`{' '.join(['lab', name, *arguments])}`: {_sentence(command.help or '')}"

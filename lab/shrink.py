@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from faults.plan import Plan, Step
-from lab.cleanup import to_its_end
+from lab.cleanup import STOP, to_its_end
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
 from lab.runner import Result, run_scenario
 from lab.scenario import Scenario
 from lab.state import RunFolder
-from lab.suite import STOP, able, open_cluster
+from lab.suite import able, open_cluster
 from lab.verdict import Verdict
 
 T = TypeVar("T")

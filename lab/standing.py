@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from lab.cleanup import to_its_end
+from lab.cleanup import STOP, to_its_end
 from lab.clusters import ClusterChoice, make_cluster
-from lab.clusters.base import Cluster
-from lab.db.target import Target
 from lab.errors import EnvironmentProblem, UsageError, unknown_name
 from lab.state import JSON, RunFolder, RunInfo, claim, survey, sweep
-from lab.suite import STOP
+
+if TYPE_CHECKING:
+    from lab.clusters.base import Cluster
+    from lab.db.target import Target
 
 
 async def bring_up(choice: str | ClusterChoice, *, seed: int) -> tuple[str, dict[str, JSON]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from faults.plan import EVERY_NODE, LEASEHOLDER, ONE_NODE, SERVER, Plan
-from lab.cleanup import to_its_end
+from lab.cleanup import STOP, to_its_end
 from lab.clusters import ClusterChoice, make_cluster
 from lab.clusters.base import Cluster, lacking, missing_of, require
 from lab.errors import EnvironmentProblem
@@ -20,9 +20,6 @@ from lab.scenario import Scenario
 from lab.state import RunFolder, sweep
 from lab.studies.base import Study, StudyResult
 from lab.verdict import Verdict, merge
-
-STOP = 15.0
-"""Seconds that a cluster has to end before it is killed."""
 
 
 class SuiteObserver(Observer, Protocol):

@@ -10,9 +10,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from lab.cleanup import to_its_end
+from lab.cleanup import STOP, to_its_end
 from lab.clusters.base import Cluster
-from lab.suite import STOP, open_cluster
+from lab.suite import open_cluster
 from tests.conformance.clusters import take_standin_images
 
 # How fast examples are drawn says something about the machine, and nothing about what is tested.

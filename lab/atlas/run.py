@@ -9,12 +9,12 @@ from importlib.metadata import version
 from lab.atlas.cells import all_cells
 from lab.atlas.measure import measure
 from lab.atlas.render import Atlas
-from lab.cleanup import to_its_end
+from lab.cleanup import STOP, to_its_end
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
 from lab.db.quiet import quiet_drivers
 from lab.errors import UsageError
-from lab.suite import STOP, open_cluster
+from lab.suite import open_cluster
 
 PACKAGES = ("sqlalchemy", "asyncpg", "psycopg")
 

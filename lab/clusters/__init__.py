@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import pkgutil
+from typing import TYPE_CHECKING, NamedTuple
 
-from lab.clusters.base import Cluster
 from lab.clusters.choice import ClusterChoice
-from lab.clusters.compose import ComposeCluster
-from lab.clusters.embedded import EmbeddedCluster
-from lab.clusters.external import ExternalCluster
-from lab.clusters.local import LocalCluster
 from lab.errors import UsageError, unknown_name
 from lab.state import RunFolder
+
+if TYPE_CHECKING:
+    from lab.clusters.base import Cluster
 
 __all__ = ["CLUSTERS", "ClusterChoice", "Kind", "make_cluster"]
 
 
 class Kind(NamedTuple):
-    """How a cluster is made, and which options of a `ClusterChoice` it takes."""
+    """The place of its class, loaded when it is wanted, and which options of a `ClusterChoice` it takes."""
 
-    make: Callable[..., Cluster]
+    place: str
     options: frozenset[str] = frozenset()
 
 
 CLUSTERS: dict[str, Kind] = {
-    "compose": Kind(ComposeCluster),
-    "embedded": Kind(EmbeddedCluster, frozenset({"toxiproxy"})),
-    "external": Kind(ExternalCluster, frozenset({"dsns", "toxiproxy"})),
-    "local": Kind(LocalCluster, frozenset({"binary", "toxiproxy"})),
+    "compose": Kind("lab.clusters.compose:ComposeCluster"),
+    "embedded": Kind("lab.clusters.embedded:EmbeddedCluster", frozenset({"toxiproxy"})),
+    "external": Kind("lab.clusters.external:ExternalCluster", frozenset({"dsns", "toxiproxy"})),
+    "local": Kind("lab.clusters.local:LocalCluster", frozenset({"binary", "toxiproxy"})),
 }
 
 FLAGS = {"binary": "--binary", "dsns": "--dsn", "toxiproxy": "--toxiproxy"}
@@ -50,4 +48,5 @@ def make_cluster(choice: str | ClusterChoice, run: RunFolder, *, seed: int, deta
         if option not in kind.options:
             takers = " and ".join(f"'{name}'" for name, other in CLUSTERS.items() if option in other.options)
             raise UsageError(f"{FLAGS[option]} is for the cluster {takers}, not for '{choice.name}'")
-    return kind.make(run, seed=seed, detached=detached, **choice.given())
+    cluster: Cluster = pkgutil.resolve_name(kind.place)(run, seed=seed, detached=detached, **choice.given())
+    return cluster

@@ -30,13 +30,10 @@ from lab.db.engine import IsolationLevel
 from lab.errors import MalformedFile, UsageError, unknown_name
 from lab.recorder import Recorder
 from lab.report.figures import suite_to_json
-from lab.report.files import write_report
-from lab.report.live import LiveRun
-from lab.report.live_server import live_view
 from lab.report.terminal import Display, last_line, refused_lines, study_tables, summary_table
 from lab.scenario import Scenario
 from lab.scenarios import SCENARIOS, choose
-from lab.studies import STUDIES, Study
+from lab.studies.base import Study
 from lab.suite import Suite, SuiteObserver, run_suite
 
 ISOLATION: dict[str, IsolationLevel] = {
@@ -101,6 +98,8 @@ def run(
     with Display(err, len(chosen) + len(studies)) as display:
         suite = finish(_watched(begin, display, port) if live else begin(observer=display))
     if report is not None:
+        from lab.report.files import write_report  # with numpy, which a run without a report can do without
+
         titles = {scenario.name: scenario.title for scenario in chosen}
         write_report(suite, report, titles | {study.name: study.title for study in studies})
     if as_json:
@@ -124,6 +123,9 @@ class _Begin(Protocol):
 
 
 async def _watched(begin: _Begin, display: Display, port: int) -> Suite:
+    from lab.report.live import LiveRun  # with numpy and a server
+    from lab.report.live_server import live_view
+
     live = LiveRun(display)
     async with live_view(live.report, port) as server:
         err.print(f"live: http://127.0.0.1:{server.port}/", markup=False, soft_wrap=True)
@@ -137,17 +139,22 @@ def choose_both(names: Sequence[str], workload: str | None = None) -> tuple[list
 
     Scenarios come with *workload*, if one is named, in place of their own.
     """
-    for name in names:
-        if name not in SCENARIOS and name not in STUDIES:
-            raise unknown_name("scenario or study", name, _offered(name))
     scenarios = [name for name in names if name in SCENARIOS]
-    studies = [STUDIES[name] for name in names if name in STUDIES]
+    studies = [_study(name) for name in names if name not in SCENARIOS]
     return choose(scenarios, workload) if scenarios or not studies else [], studies
 
 
-def _offered(name: str) -> list[str]:
+def _study(name: str) -> Study:
+    from lab.studies.shipped import STUDIES  # with the libraries that they are about
+
+    if name not in STUDIES:
+        known = [*SCENARIOS, *STUDIES]
+        raise unknown_name("scenario or study", name, _meant(name, known))
+    return STUDIES[name]
+
+
+def _meant(name: str, known: Sequence[str]) -> list[str]:
     """Return the names that somebody may have meant: those of a family only if that or the very name was given."""
-    known = [*SCENARIOS, *STUDIES]
     return [one for one in known if "/" in name or "/" not in one or one.endswith(f"/{name}")]
 
 

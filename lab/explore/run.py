@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from lab.cleanup import to_its_end
+from lab.cleanup import STOP, to_its_end
 from lab.clusters import ClusterChoice
 from lab.db.quiet import quiet_drivers
 from lab.explore.explorer import Exploration, Question, Tell, explore
-from lab.suite import STOP, open_cluster
+from lab.suite import open_cluster
 
 
 async def run_exploration(

@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from faults.plan import Plan
-from lab.cleanup import to_its_end
+from lab.cleanup import STOP, to_its_end
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
 from lab.conducting import Live
@@ -24,7 +24,7 @@ from lab.runbook.model import Runbook
 from lab.runbook.record import Drill, judge_service, service_during
 from lab.runbook.stage import Player, Say, Stage, automatic
 from lab.runner import Result, run_scenario
-from lab.suite import STOP, open_cluster
+from lab.suite import open_cluster
 from lab.verdict import Finding, Verdict, merge
 
 AUTOMATIC: Final = 300.0

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from lab.cleanup import STOP
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Capability, Cluster, Node, missing_of
 from lab.db import Target, resilient_engine
 from lab.errors import unknown_name
 from lab.state import RunFolder
-from lab.suite import STOP, open_cluster
+from lab.suite import open_cluster
 from lab.testing._loop import LoopThread
 from lab.testing.engines import OwnLoop
 

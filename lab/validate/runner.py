@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faults.client import FiringInfo
 from lab.application import Application
-from lab.cleanup import to_its_end, together
+from lab.cleanup import STOP, to_its_end, together
 from lab.clusters import ClusterChoice
 from lab.clusters.base import Capability, Cluster, CrashesServer
 from lab.db import resilient_engine
 from lab.errors import UsageError
-from lab.suite import STOP, open_cluster
+from lab.suite import open_cluster
 from lab.validate.bench import Bench, make_bench
 from lab.validate.cases import CASES, CLEAN, Case
 from lab.validate.facts import Facts, Said

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import docker
 import docker.errors
 
+from lab._containers import connect
 from lab.errors import EnvironmentProblem
 
 TOXIPROXY: Final = "2.12.0"
@@ -40,9 +40,6 @@ GO_TIMEOUT: Final = 600.0
 
 LDD_TIMEOUT: Final = 10.0
 """Seconds for ldd to list the libraries of a program."""
-
-ENGINE_TIMEOUT: Final = 60.0
-"""Seconds for one answer of the Docker engine."""
 
 NOT_NEEDED: Final = shutil.ignore_patterns("include", "doc", "pgxs", "pkgconfig", "*.a", "__pycache__")
 PROGRAMS: Final = ("postgres", "initdb")
@@ -111,15 +108,7 @@ def build() -> dict[str, str]:
 @contextlib.contextmanager
 def engine() -> Iterator[Any]:
     """Open the Docker engine; raise EnvironmentProblem if there is none."""
-    try:
-        client = docker.from_env(timeout=ENGINE_TIMEOUT)
-    except docker.errors.DockerException as error:
-        raise EnvironmentProblem(f"no Docker engine answers ({_line(error)})", "start dockerd") from error
-    with contextlib.closing(client):
-        try:
-            client.ping()
-        except (docker.errors.DockerException, OSError) as error:
-            raise EnvironmentProblem(f"no Docker engine answers ({_line(error)})", "start dockerd") from error
+    with contextlib.closing(connect()) as client:
         yield client
 
 

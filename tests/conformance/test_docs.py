@@ -12,7 +12,7 @@ from faults import plan
 from lab import checks, reference
 from lab.checking import MODELS
 from lab.checks.cycles import FORBIDDEN, MEANING, Level
-from lab.cli import cli
+from lab.cli import COMMANDS, cli, command_called
 from lab.clusters import CLUSTERS
 from lab.clusters.base import Capability
 from lab.retry import RetryPolicy
@@ -23,7 +23,7 @@ from lab.workloads.bank import Bank
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OPTIONS = [(name, option) for name, command in cli.commands.items() for option in command.params]
+OPTIONS = [(name, option) for name in COMMANDS for option in command_called(name).params]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 PAGES = [
     ROOT / "README.md",
@@ -35,13 +35,13 @@ PAGES = [
 
 def help_of(*arguments: str) -> str:
     context = click.Context(cli, info_name="lab", terminal_width=80)
-    command: click.Command = cli.commands[arguments[0]] if arguments else cli
+    command: click.Command = command_called(arguments[0]) if arguments else cli
     return command.get_help(context)
 
 
-@pytest.mark.parametrize("name", cli.commands)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_help_and_its_place_in_the_readme(name: str) -> None:
-    assert cli.commands[name].help
+    assert command_called(name).help
     table = README.partition("## Commands")[2].partition("\n## ")[0]
     assert re.search(rf"`lab {name}\b", table), f"README.md, Commands: lab {name} is missing"
 
@@ -83,7 +83,7 @@ def test_a_workload_is_named_in_the_readme_and_has_its_row(name: str) -> None:
 
 @pytest.mark.parametrize("command", re.findall(r"`lab (\w+)", README))
 def test_the_readme_names_commands_that_exist(command: str) -> None:
-    assert command in cli.commands
+    assert command in COMMANDS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

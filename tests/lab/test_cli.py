@@ -488,6 +488,8 @@ def test_the_list_names_every_scenario_workload_and_cluster(state: Path) -> None
     assert "hermitage" in table
     assert {"bank", "list-append", "version-counter"} <= {workload["name"] for workload in listed["workloads"]}
     assert "version-counter" in table
+    assert {"name": "node-lost", "title": "A node is lost", "needs": ["gateway loss"]} in listed["runbooks"]
+    assert "node-lost" in table
 
 
 def test_the_proxy_alone_is_a_drop_in(state: Path) -> None:

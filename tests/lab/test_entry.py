@@ -1,8 +1,10 @@
-"""Ctrl-C while the command is loading is answered like any other."""
+"""A command loads what it needs; Ctrl-C meanwhile is answered like any other."""
 
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -27,3 +29,11 @@ def test_an_interrupt_while_loading_is_one_line(
 
     assert ended.value.code == 130
     assert capfd.readouterr().err == "lab: interrupted\n"
+
+
+def test_a_command_that_only_looks_does_not_load_what_others_run_with() -> None:
+    code = "import sys; from lab.cli import command_called; command_called('status'); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+
+    assert "lab.commands.standing" in loaded
+    assert not {"sqlalchemy", "numpy", "aiohttp", "docker", "lab.commands.run"} & set(loaded)

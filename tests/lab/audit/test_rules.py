@@ -11,7 +11,7 @@ from lab.audit import RULES, Rule, audit_source, choose_rules
 from lab.audit.page import markdown
 from lab.errors import UsageError
 from lab.scenarios import SCENARIOS
-from lab.studies import STUDIES
+from lab.studies.shipped import STUDIES
 from lab.validate.policies.wrong import WRONG
 
 PAGE = Path(__file__).parents[3] / "docs" / "audit.md"
