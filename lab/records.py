@@ -16,7 +16,8 @@ FORMAT = 2
 class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     """First line: what is going to happen. *started* is RFC 3339; *plan* as in faults.plan, resolved.
 
-    *workload* is empty in journals that are older than the choice: it was the scenario's own.
+    *workload* is empty in journals that are older than the choice: it was the scenario's own. *asked* are the words of
+    a command line that choose the cluster, where it was chosen by some (`ClusterChoice.arguments`).
     """
 
     scenario: str
@@ -29,6 +30,7 @@ class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     format: int = FORMAT
     workload: str = ""
     isolation: str = "SERIALIZABLE"
+    asked: tuple[str, ...] = ()
 
 
 class Invoked(msgspec.Struct, frozen=True, tag="invoke", tag_field="record"):

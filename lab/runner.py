@@ -83,11 +83,13 @@ async def run_scenario(
     observer: Observer | None = None,
     conductor: Conductor | None = None,
     watch: Callable[[Recorder], None] | None = None,
+    asked: tuple[str, ...] = (),
 ) -> Result:
     """Run a scenario on a started cluster, with *plan* in place of its own if one is given.
 
     With a *conductor* the plan is carried out by it: it strikes and heals while the clients work, until it returns.
-    *watch* is given the recorder of the run before it begins, to look at it as it goes on.
+    *watch* is given the recorder of the run before it begins, to look at it as it goes on. *asked* are the words that
+    chose the cluster, for the journal.
 
     Raises NotCapable before anything is touched if the cluster lacks a capability, faults.errors.MalformedPlan for a
     plan that names unknown nodes, EnvironmentProblem if the journal cannot be written. However it ends, the cluster is
@@ -96,7 +98,7 @@ async def run_scenario(
     resolved = (plan or Plan(scenario.plan, seed)).resolve([node.name for node in cluster.nodes])
     require(cluster, scenario.needs, f"scenario '{scenario.name}'")
     with JournalWriter(journal) as writer:
-        run = _Run(scenario, cluster, resolved, seed, Recorder(writer), observer or Nobody(), conductor)
+        run = _Run(scenario, cluster, resolved, seed, Recorder(writer), observer or Nobody(), conductor, asked)
         if watch is not None:
             watch(run.recorder)
         findings = await run.carry_out()
@@ -118,7 +120,9 @@ class _Run:
         recorder: Recorder,
         observer: Observer,
         conductor: Conductor | None,
+        asked: tuple[str, ...],
     ) -> None:
+        self._asked = asked
         self.recorder = recorder
         self._conductor = conductor
         self._scenario = scenario
@@ -163,6 +167,7 @@ class _Run:
             started=datetime.datetime.now(datetime.UTC).isoformat(),
             plan=cast("dict[str, Json]", self._plan.to_json()),
             versions=versions(),
+            asked=self._asked,
             workload=scenario.workload.name,
             isolation=scenario.engine.isolation_level,
         )

@@ -100,6 +100,7 @@ async def run_suite(
     this machine cannot run it; all of that before anything is struck.
     """
     listener = observer or NobodyAtAll()
+    asked = cluster.arguments() if isinstance(cluster, ClusterChoice) else ()
     if report is not None:
         make_folder(report)
     async with AsyncExitStack() as stack:
@@ -119,7 +120,7 @@ async def run_suite(
             name = scenario.name if times == 1 else f"{scenario.name}-{times}"
             journal = (report or run.path / "journals") / f"{name}.jsonl"
             result = await run_scenario(
-                scenario, made, seed=seed, journal=journal, plan=plan, observer=listener, watch=watch
+                scenario, made, seed=seed, journal=journal, plan=plan, observer=listener, watch=watch, asked=asked
             )
             listener.scenario_ends(result)
             results.append(result)

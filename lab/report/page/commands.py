@@ -24,7 +24,7 @@ def run_command(run: Run) -> str | None:
     scenario = SCENARIOS.get(run.scenario)
     if scenario is None:
         return None
-    words = ["lab", "run", run.scenario, "--cluster", run.cluster.partition(":")[0], "--seed", str(run.seed)]
+    words = ["lab", "run", run.scenario, *_cluster(run), "--seed", str(run.seed)]
     words += _workload(scenario, run.workload)
     if run.isolation != scenario.engine.isolation_level:
         words += ["--isolation", run.isolation.lower().replace(" ", "-")]
@@ -36,6 +36,13 @@ def run_command(run: Run) -> str | None:
 def replay_command(file: str) -> str:
     """Return the command that judges a journal again."""
     return shlex.join(["lab", "replay", file])
+
+
+def _cluster(run: Run) -> tuple[str, ...]:
+    name = run.cluster.partition(":")[0]
+    if "--cluster" in run.asked:
+        return run.asked
+    return ("--cluster", name, *run.asked, *(("--dsn", "DSN") if name == "external" else ()))
 
 
 def _workload(scenario: Scenario, recorded: str) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import aiohttp
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -183,6 +184,13 @@ def test_the_command_to_repeat_a_run_names_all_that_is_not_the_default() -> None
         "--workload list-append --isolation read-committed --plan plan.json"
     )
     assert run_command(run_of("somebodys-own")) is None
+    hop = msgspec.structs.replace(run, asked=("--toxiproxy", "http://127.0.0.1:8474"))
+    assert run_command(hop) == ("lab run gateway-lost --cluster embedded --toxiproxy http://127.0.0.1:8474 --seed 7")
+    theirs = msgspec.structs.replace(
+        run, cluster="external: one of your own", asked=("--cluster", "external", "--dsn", "DSN")
+    )
+    assert run_command(theirs) == "lab run gateway-lost --cluster external --dsn DSN --seed 7"
+    assert run_command(msgspec.structs.replace(theirs, asked=())) == run_command(theirs)
 
 
 def test_a_journal_that_was_cut_is_reported_up_to_there_and_never_passes(tmp_path: Path) -> None:
