@@ -50,6 +50,7 @@ Bindings: TypeAlias = dict[str, list[Binding]]
 
 
 def inside_scope(scope: ast.AST, child: ast.AST) -> bool:
+    """Tell whether a child of *scope* is evaluated inside it."""
     # Decorators, defaults and annotations are evaluated outside what they belong to; a lambda's body is an expression.
     if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return isinstance(child, ast.stmt)
