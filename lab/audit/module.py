@@ -6,9 +6,10 @@ import ast
 import builtins
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lab.audit.nodes import BINDS, DEEPEST, FIELDS, SCOPES, Binding, Bindings, Function, inside_scope
+from lab.audit.nodes import BINDS, COMPREHENSIONS, DEEPEST, FIELDS, SCOPES, Binding, Bindings, Function, inside_scope
 from lab.audit.places import Home, home
 
 if TYPE_CHECKING:
@@ -43,10 +44,16 @@ class Module:
             self.home = home(path, max((node.level for node in self.nodes[ast.ImportFrom]), default=0))
         self._bind()
         self.calls: dict[str, list[ast.Call]] = defaultdict(list)
-        self.calls_of: dict[ast.AST | None, list[ast.Call]] = defaultdict(list)
         for call in self.nodes[ast.Call]:
             self.calls[self._called(call)].append(call)
-            self.calls_of[self.function_of(call)].append(call)
+
+    @cached_property
+    def calls_of(self) -> dict[Function | None, list[ast.Call]]:
+        """The calls that each function makes itself."""
+        found: dict[Function | None, list[ast.Call]] = defaultdict(list)
+        for call in self.nodes[ast.Call]:
+            found[self.function_of(call)].append(call)
+        return found
 
     def _walk(self) -> None:
         parents, nodes = self.parents, self.nodes
@@ -56,12 +63,12 @@ class Module:
             nodes[type(node)].append(node)
             for name in FIELDS[type(node)]:
                 value = getattr(node, name, None)
-                if isinstance(value, list):
+                if value.__class__ is list:
                     for item in value:
-                        if isinstance(item, ast.AST):
+                        if item is not None:
                             parents[item] = node
                             stack.append(item)
-                elif isinstance(value, ast.AST):
+                elif value is not None:
                     parents[value] = node
                     stack.append(value)
         for kind in (ast.Import, ast.ImportFrom, ast.Call):  # where the first one counts
@@ -175,12 +182,10 @@ class Module:
 
     def function_of(self, node: ast.AST) -> Function | None:
         """Return the innermost function whose body holds *node*, None for the module's or a class's own code."""
-        for parent, child in self.above(node):
-            if isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and inside_scope(parent, child):
-                return parent
-            if isinstance(parent, ast.ClassDef):
-                return None
-        return None
+        scope = self.scope_of(node)
+        while isinstance(scope, COMPREHENSIONS):
+            scope = self.scope_of(scope)
+        return scope if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) else None
 
     def class_of(self, node: ast.AST) -> ast.ClassDef | None:
         """Return the innermost class around *node*."""

@@ -16,13 +16,28 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.M
 DEEPEST = 12
 """Assignments that are followed from one name to the next."""
 
-_LEAVES = {"ctx", "op", "ops", "id", "attr", "arg", "kind", "names", "name", "asname", "type_comment"}
+_LEAVES = {
+    "ctx",
+    "op",
+    "ops",
+    "id",
+    "attr",
+    "arg",
+    "kind",
+    "names",
+    "name",
+    "asname",
+    "type_comment",
+    "level",
+    "module",
+}
+_LEAVES |= {"level", "module", "is_async", "simple", "conversion", "rest", "kwd_attrs", "str", "tag"}
 FIELDS: dict[type[ast.AST], tuple[str, ...]] = {
     kind: tuple(field for field in kind._fields if field not in _LEAVES)
     for kind in vars(ast).values()
     if isinstance(kind, type) and issubclass(kind, ast.AST)
 }
-FIELDS |= {ast.Constant: (), ast.Name: ()} | dict.fromkeys(
+FIELDS |= {ast.Constant: (), ast.Name: (), ast.MatchSingleton: ()} | dict.fromkeys(
     (ast.FunctionDef, ast.AsyncFunctionDef), ("args", "body", "decorator_list", "returns")
 )
 BINDS: dict[type[ast.AST], tuple[str, How, str]] = {
