@@ -8,6 +8,10 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from lab.audit.judge import audit_tree
+from lab.audit.project import Project
+
+_PROJECT = Project()
+"""What the files of one run hand on to each other; flake8 shows them one by one."""
 
 
 class Plugin:
@@ -19,12 +23,12 @@ class Plugin:
     def __init__(self, tree: ast.Module, lines: Sequence[str], filename: str = "") -> None:
         self._tree = tree
         self._lines = lines
-        self._filename = filename
+        self._filename = filename if filename.endswith(".py") else ""
 
     def run(self) -> Iterator[tuple[int, int, str, type[Any]]]:
         """Audit the file."""
         try:
-            findings = audit_tree(self._tree, self._lines, self._filename)
+            findings = audit_tree(self._tree, self._lines, self._filename, project=_PROJECT)
         except RecursionError:
             return  # flake8 has no word for it; lab audit tells of it
         for one in findings:

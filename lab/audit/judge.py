@@ -7,7 +7,6 @@ import gc
 import io
 import re
 import tokenize
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +14,16 @@ from pathlib import Path
 from lab.audit.files import find, read
 from lab.audit.findings import Audit, Finding, Skipped, Trouble
 from lab.audit.module import Module
+from lab.audit.project import Project
 from lab.audit.retrying import Retry, find_retries
 from lab.audit.rule import Rule
 from lab.audit.rules import RULES
 from lab.errors import unknown_name
 
 _NOQA = re.compile(r"#\s*noqa\b(?::\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*))?", re.IGNORECASE)
-_RELEVANT = re.compile(rb"\b(from|import)\s[\w., \t]*(sqlalchemy|sqlmodel|asyncpg|psycopg)|\basync\s+def\b")
+_RELEVANT = re.compile(
+    rb"\b(from|import)\s[\w., \t]*(sqlalchemy|sqlmodel|asyncpg|psycopg)|\basync\s+def\b|(?i:session|engine|conn|query)"
+)
 """What a file has to import or define before any rule can say anything about it."""
 
 
@@ -36,6 +38,7 @@ def audit_paths(
     Files that cannot be parsed become troubles, and the rest is audited. Raises UsageError for a path that is absent.
     """
     places = list(find(paths))
+    project = Project(one for one in places if isinstance(one, Path))
     findings: list[Finding] = []
     troubles: list[Trouble] = []
     skipped: list[Skipped] = []
@@ -49,26 +52,29 @@ def audit_paths(
                 troubles.append(content)
             else:
                 files += 1
-                found = audit_source(content, str(place), rules=rules)
+                found = audit_source(content, str(place), rules=rules, project=project)
                 if isinstance(found, Trouble):
                     troubles.append(found)
                 else:
                     findings.extend(found)
             tell(len(places))
+        project.forget()
     return Audit(files, tuple(findings), tuple(troubles), tuple(skipped))
 
 
 def audit_source(
-    source: bytes, path: str, *, rules: Sequence[Rule] = tuple(RULES.values())
+    source: bytes, path: str, *, rules: Sequence[Rule] = tuple(RULES.values()), project: Project | None = None
 ) -> tuple[Finding, ...] | Trouble:
-    """Return the findings of one file, in the order of its lines, or why it cannot be judged."""
+    """Return the findings of one file, in the order of its lines, or why it cannot be judged.
+
+    Names that it imports are followed through the files of the *project*, else through those of its own package.
+    """
+    project = project or Project()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the user's code, such as invalid escapes
-            tree = ast.parse(source, path)
-        if not _RELEVANT.search(source):
-            return ()
-        return tuple(audit_tree(tree, _lines(source), path, rules=rules))
+        tree = project.parsed(source, path)
+        found = audit_tree(tree, _lines(source), path, rules=rules, project=project) if _RELEVANT.search(source) else ()
+        project.judged(tree, path)
+        return tuple(found)
     except SyntaxError as error:
         return Trouble(path, error.lineno or 0, f"does not parse: {error.msg}")
     except ValueError as error:
@@ -78,10 +84,15 @@ def audit_source(
 
 
 def audit_tree(
-    tree: ast.Module, lines: Sequence[str], path: str, *, rules: Sequence[Rule] = tuple(RULES.values())
+    tree: ast.Module,
+    lines: Sequence[str],
+    path: str,
+    *,
+    rules: Sequence[Rule] = tuple(RULES.values()),
+    project: Project | None = None,
 ) -> list[Finding]:
     """Return the findings of a parsed file, in the order of its *lines*, without those that a ``noqa`` silences."""
-    module = Module(tree)
+    module = Module(tree, path, project or Project())
     module.nodes[Retry] = find_retries(module)
     found = {}
     for rule in rules:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 from enum import Enum
 
-from lab.audit.module import DEEPEST, Binding, Module, keyword
+from lab.audit.meaning import definition, meaning
+from lab.audit.module import Module
+from lab.audit.nodes import DEEPEST, Binding, keyword
 
 
 class Kind(Enum):
@@ -13,6 +15,7 @@ class Kind(Enum):
 
     SESSION = "Session"
     ASYNC_SESSION = "AsyncSession"
+    ASYNC_SCOPED = "async_scoped_session"
     MAKER = "sessionmaker"
     ASYNC_MAKER = "async_sessionmaker"
     ENGINE = "Engine"
@@ -23,17 +26,16 @@ class Kind(Enum):
     STATEMENT = "statement"
 
 
-SESSIONS = frozenset({Kind.SESSION, Kind.ASYNC_SESSION})
+SESSIONS = frozenset({Kind.SESSION, Kind.ASYNC_SESSION, Kind.ASYNC_SCOPED})
 CONNECTIONS = frozenset({Kind.CONNECTION, Kind.ASYNC_CONNECTION})
 DATABASE = frozenset(Kind) - {Kind.QUERY, Kind.STATEMENT}
 
 _TYPES = {kind.value: kind for kind in DATABASE} | {"scoped_session": Kind.SESSION, "Query": Kind.QUERY}
-_TYPES |= {"async_scoped_session": Kind.ASYNC_SESSION}
 _FACTORIES = {
     "Session": Kind.SESSION,
     "AsyncSession": Kind.ASYNC_SESSION,
     "scoped_session": Kind.SESSION,
-    "async_scoped_session": Kind.ASYNC_SESSION,
+    "async_scoped_session": Kind.ASYNC_SCOPED,
     "sessionmaker": Kind.MAKER,
     "async_sessionmaker": Kind.ASYNC_MAKER,
     "create_engine": Kind.ENGINE,
@@ -43,11 +45,12 @@ _FACTORIES = {
     "update": Kind.STATEMENT,
     "delete": Kind.STATEMENT,
 }
+_MANAGERS = frozenset({"contextlib.contextmanager", "contextlib.asynccontextmanager"})
 _CALLED = {
     Kind.MAKER: Kind.SESSION,
     Kind.ASYNC_MAKER: Kind.ASYNC_SESSION,
     Kind.SESSION: Kind.SESSION,  # a scoped_session is called as well
-    Kind.ASYNC_SESSION: Kind.ASYNC_SESSION,
+    Kind.ASYNC_SCOPED: Kind.ASYNC_SESSION,
 }
 _METHODS = {
     (Kind.MAKER, "begin"): Kind.SESSION,
@@ -71,7 +74,7 @@ _CHAINED = {
 
 
 def kind_of(module: Module, node: ast.AST | None, depth: int = 0) -> Kind | None:
-    """Return what *node* certainly is, following imports, annotations, constructors and ``with`` within the module."""
+    """Return what *node* certainly is, following imports, annotations, constructors and ``with``, across files."""
     if depth > DEEPEST or node is None:
         return None
     match node:
@@ -79,10 +82,8 @@ def kind_of(module: Module, node: ast.AST | None, depth: int = 0) -> Kind | None
             return kind_of(module, node.value, depth + 1)
         case ast.Call():
             return _of_call(module, node, depth + 1)
-        case ast.Name():
-            return _of_bindings(module, module.lookup(node.id, node), depth + 1)
-        case ast.Attribute(value=ast.Name(id="self" | "cls")):
-            return _of_bindings(module, module.attribute(node, node.attr), depth + 1)
+        case ast.Name() | ast.Attribute():
+            return _of_bindings(*meaning(module, node, depth + 1), depth + 1)
     return None
 
 
@@ -91,30 +92,48 @@ def _of_call(module: Module, call: ast.Call, depth: int) -> Kind | None:
     if name in _FACTORIES:
         chosen = module.sqlalchemy(keyword(call, "class_"))
         return Kind.ASYNC_MAKER if name == "sessionmaker" and chosen == "AsyncSession" else _FACTORIES[name]
+    if module.resolve(call.func) == "typing.cast" and call.args:
+        return annotated(module, call.args[0], depth)
     if isinstance(call.func, ast.Attribute):
         return _of_method(module, call.func, depth)
     found = kind_of(module, call.func, depth)
     if found is not None:
         return _CALLED.get(found)
-    if isinstance(call.func, ast.Name):
-        return _returned(module, module.lookup(call.func.id, call), depth)
-    return None
+    return _returned(module, call.func, depth)
 
 
 def _of_method(module: Module, function: ast.Attribute, depth: int) -> Kind | None:
     receiver = kind_of(module, function.value, depth)
     if receiver is None:
         held = kind_of(module, function, depth)  # self.sessions()
-        return _CALLED.get(held) if held is not None else None
+        return _CALLED.get(held) if held is not None else _returned(module, function, depth)
     if receiver in _CHAINED:
         return None if function.attr in _CHAINED[receiver] else receiver
     return _METHODS.get((receiver, function.attr))
 
 
-def _returned(module: Module, bindings: list[Binding], depth: int) -> Kind | None:
-    match [binding.node for binding in bindings]:
-        case [ast.FunctionDef() | ast.AsyncFunctionDef() as function] if function.returns is not None:
-            return annotated(module, function.returns, depth)
+def _returned(module: Module, function: ast.expr, depth: int) -> Kind | None:
+    """Return what the annotation of a function or method says that it returns, or as a context manager yields."""
+    there, defined = definition(module, function, depth)
+    if isinstance(defined, ast.ClassDef):
+        return _of_class(there, defined, depth)
+    if not isinstance(defined, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return None
+    if any((there.resolve(one) or "") in _MANAGERS for one in defined.decorator_list):
+        return annotated(there, _first(defined.returns), depth)
+    return annotated(there, defined.returns, depth)
+
+
+def _of_class(module: Module, made: ast.ClassDef, depth: int) -> Kind | None:
+    """Return what objects of a class are, whose base is one of SQLAlchemy's."""
+    kinds = {annotated(module, base, depth + 1) for base in made.bases}
+    return next((one for one in kinds if one in SESSIONS), None)
+
+
+def _first(annotation: ast.AST | None) -> ast.AST | None:
+    match annotation:
+        case ast.Subscript(slice=ast.Tuple(elts=[first, *_]) | first):
+            return first
     return None
 
 
@@ -168,11 +187,20 @@ def annotated(module: Module, node: ast.AST | None, depth: int = 0) -> Kind | No
                 first = inner.elts[0] if isinstance(inner, ast.Tuple) and inner.elts else inner
                 return annotated(module, first, depth + 1)
     named = _TYPES.get(module.sqlalchemy(node) or "")
-    if named is None and isinstance(node, ast.Name):
-        match module.lookup(node.id, node):
-            case [Binding(how="value", node=ast.Subscript() as alias)]:
-                return annotated(module, alias, depth + 1)
-    return named
+    return named or _defined(module, node, depth + 1)
+
+
+def _defined(module: Module, node: ast.AST, depth: int) -> Kind | None:
+    """Return what the alias of a type, or a class of the user's own, stands for."""
+    there, bindings = meaning(module, node, depth)
+    match bindings:
+        case [Binding(how="value", node=ast.Subscript() as alias)]:
+            return annotated(there, alias, depth)
+        case [Binding(how="type", node=ast.AST() as said)] if (there.resolve(said) or "").endswith(".TypeAlias"):
+            return annotated(there, getattr(there.parents.get(said), "value", None), depth)
+        case [Binding(how="definition", node=ast.ClassDef() as made)]:
+            return _of_class(there, made, depth)
+    return None
 
 
 def _written(module: Module, place: ast.AST, written: str, depth: int) -> Kind | None:

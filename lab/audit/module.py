@@ -6,73 +6,54 @@ import ast
 import builtins
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-How: TypeAlias = Literal["import", "value", "type", "context", "definition", "other"]
+from lab.audit.nodes import BINDS, COMPREHENSIONS, DEEPEST, FIELDS, SCOPES, Binding, Bindings, Function, inside_scope
+from lab.audit.places import Home, home
 
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-LOOPS = (ast.For, ast.AsyncFor, ast.While)
-SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.Module, *COMPREHENSIONS)
-DEEPEST = 12
-"""Assignments that are followed from one name to the next."""
-
-_LEAVES = {"ctx", "op", "ops", "id", "attr", "arg", "kind", "names", "name", "asname", "type_comment"}
-_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {
-    kind: tuple(field for field in kind._fields if field not in _LEAVES)
-    for kind in vars(ast).values()
-    if isinstance(kind, type) and issubclass(kind, ast.AST)
-}
-_FIELDS |= {ast.Constant: (), ast.Name: ()} | dict.fromkeys(
-    (ast.FunctionDef, ast.AsyncFunctionDef), ("args", "body", "decorator_list", "returns")
-)
-_BINDS: dict[type[ast.AST], tuple[str, How, str]] = {
-    ast.Assign: ("targets", "value", "value"),
-    ast.NamedExpr: ("target", "value", "value"),
-    ast.AnnAssign: ("target", "type", "annotation"),
-    ast.withitem: ("optional_vars", "context", "context_expr"),
-    ast.For: ("target", "other", ""),
-    ast.AsyncFor: ("target", "other", ""),
-    ast.comprehension: ("target", "other", ""),
-}
-"""Class of a node -> where its targets are, what they are bound to, and where that is."""
+if TYPE_CHECKING:
+    from lab.audit.project import Origin, Project
 
 _BUILTINS = frozenset(dir(builtins))
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """One way in which a scope gives a name its meaning: an import (*name*, qualified), a value, an annotation, ..."""
-
-    how: How
-    node: ast.AST | None = None
-    name: str = ""
-
-
-Bindings: TypeAlias = dict[str, list[Binding]]
+_LIBRARIES = ("sqlalchemy.", "sqlmodel.")
 
 
 class Module:
-    """A parsed file: `nodes` by class, `parents`, calls by name; resolves names and finds what surrounds a node."""
+    """A parsed file: `nodes` by class, `parents`, calls by name; resolves names and finds what surrounds a node.
 
-    def __init__(self, tree: ast.Module) -> None:
+    With a *path* its relative imports have a meaning, with a *project* names are followed into other files as well.
+    """
+
+    def __init__(self, tree: ast.Module, path: str = "", project: Project | None = None) -> None:
         self.tree = tree
+        self.home: Home | None = None
+        self._project = project
         self.nodes: dict[type, list[Any]] = defaultdict(list)
         self.parents: dict[ast.AST, ast.AST] = {}
+        self._scopes: dict[ast.AST, ast.AST] = {}
         self._bindings: dict[ast.AST, Bindings] = defaultdict(lambda: defaultdict(list))
         self._attributes: dict[ast.AST, Bindings] = defaultdict(lambda: defaultdict(list))
         self._outer: dict[ast.AST, set[str]] = defaultdict(set)
         self.roots: set[str] = set()
         """The packages that are imported, by their first name."""
+        self._stars: list[str] = []
         self.kinds: dict[int, Any] = {}  # what lab.audit.kinds has found out, by the bindings of a name
         self._walk()
+        if path:
+            self.home = home(path, max((node.level for node in self.nodes[ast.ImportFrom]), default=0))
         self._bind()
         self.calls: dict[str, list[ast.Call]] = defaultdict(list)
-        self.calls_of: dict[ast.AST | None, list[ast.Call]] = defaultdict(list)
         for call in self.nodes[ast.Call]:
             self.calls[self._called(call)].append(call)
-            self.calls_of[self.function_of(call)].append(call)
+
+    @cached_property
+    def calls_of(self) -> dict[Function | None, list[ast.Call]]:
+        """The calls that each function makes itself."""
+        found: dict[Function | None, list[ast.Call]] = defaultdict(list)
+        for call in self.nodes[ast.Call]:
+            found[self.function_of(call)].append(call)
+        return found
 
     def _walk(self) -> None:
         parents, nodes = self.parents, self.nodes
@@ -80,14 +61,14 @@ class Module:
         while stack:
             node = stack.pop()
             nodes[type(node)].append(node)
-            for name in _FIELDS[type(node)]:
+            for name in FIELDS[type(node)]:
                 value = getattr(node, name, None)
-                if isinstance(value, list):
+                if value.__class__ is list:
                     for item in value:
-                        if isinstance(item, ast.AST):
+                        if item is not None:
                             parents[item] = node
                             stack.append(item)
-                elif isinstance(value, ast.AST):
+                elif value is not None:
                     parents[value] = node
                     stack.append(value)
         for kind in (ast.Import, ast.ImportFrom, ast.Call):  # where the first one counts
@@ -104,14 +85,23 @@ class Module:
                 qualified = alias.name if alias.asname else alias.name.partition(".")[0]
                 self._put(node, alias.asname or qualified, Binding("import", node, qualified))
         for node in self.nodes[ast.ImportFrom]:
-            self.roots.add((node.module or "").partition(".")[0] if not node.level else "")
-            for alias in node.names:
-                binding = Binding("other") if node.level else Binding("import", node, f"{node.module}.{alias.name}")
-                self._put(node, alias.asname or alias.name, binding)
+            self._bind_from(node)
         for kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef):
             for node in self.nodes[kind]:
                 self._bind_definition(node)
         self._bind_assignments()
+
+    def _bind_from(self, node: ast.ImportFrom) -> None:
+        source = node.module or ""
+        if node.level:
+            source = self.home.absolute(node.level, source) if self.home is not None else ""
+        self.roots.add(source.partition(".")[0])
+        for alias in node.names:
+            if alias.name == "*":
+                self._stars += [source] if source else []
+            else:
+                binding = Binding("import", node, f"{source}.{alias.name}") if source else Binding("other")
+                self._put(node, alias.asname or alias.name, binding)
 
     def _bind_definition(self, node: Any) -> None:
         if not isinstance(node, ast.Lambda):
@@ -127,7 +117,7 @@ class Module:
                 self._bindings[node][argument.arg].append(Binding("other"))
 
     def _bind_assignments(self) -> None:
-        for kind, (target, how, value) in _BINDS.items():
+        for kind, (target, how, value) in BINDS.items():
             for node in self.nodes[kind]:
                 bound = getattr(node, target)
                 for one in bound if isinstance(bound, list) else [bound]:
@@ -178,19 +168,24 @@ class Module:
 
     def scope_of(self, node: ast.AST) -> ast.AST:
         """Return the function, lambda, class, comprehension or module in which *node* is evaluated."""
-        for parent, child in self.above(node):
-            if isinstance(parent, SCOPES) and _inside(parent, child):
-                return parent
-        return self.tree
+        passed = []
+        while node not in self._scopes:
+            passed.append(node)
+            parent = self.parents.get(node, self.tree)
+            if parent is self.tree or (isinstance(parent, SCOPES) and inside_scope(parent, node)):
+                self._scopes[node] = parent
+            else:
+                node = parent
+        found = self._scopes[node]
+        self._scopes.update(dict.fromkeys(passed, found))
+        return found
 
     def function_of(self, node: ast.AST) -> Function | None:
         """Return the innermost function whose body holds *node*, None for the module's or a class's own code."""
-        for parent, child in self.above(node):
-            if isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and _inside(parent, child):
-                return parent
-            if isinstance(parent, ast.ClassDef):
-                return None
-        return None
+        scope = self.scope_of(node)
+        while isinstance(scope, COMPREHENSIONS):
+            scope = self.scope_of(scope)
+        return scope if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) else None
 
     def class_of(self, node: ast.AST) -> ast.ClassDef | None:
         """Return the innermost class around *node*."""
@@ -221,13 +216,35 @@ class Module:
             if found and (first or not isinstance(scope, ast.ClassDef)):
                 return found
             if scope is self.tree:
-                return []
+                return self._starred(name)
             scope, first = self.scope_of(scope), False
 
-    def attribute(self, place: ast.AST, name: str) -> list[Binding]:
-        """Return the bindings of ``self.NAME`` in the class around *place*."""
-        around = self.class_of(place)
-        return self._attributes[around].get(name, []) if around in self._attributes else []
+    def exported(self, name: str) -> list[Binding]:
+        """Return the bindings of *name* at the top of the file, those that come by ``import *`` included."""
+        return self._bindings[self.tree].get(name) or self._starred(name)
+
+    def _starred(self, name: str) -> list[Binding]:
+        if not self._stars or self._project is None or self.home is None or name in _BUILTINS:
+            return []
+        stars, self._stars = self._stars, []  # files that import each other's stars come to an end
+        found = self._project.starred(self.home, stars, name)
+        self._stars = stars
+        if found is None:
+            return []
+        self._bindings[self.tree][name].append(found)
+        return self._bindings[self.tree][name]
+
+    def origin(self, name: str) -> Origin | None:
+        """Return where a qualified name leads among the files of the project, None without a project."""
+        return self._project.origin(self.home, name) if self._project is not None and self.home is not None else None
+
+    def _canonical(self, name: str) -> str:
+        origin = self.origin(name) if not name.startswith(_LIBRARIES) else None  # whose last part is all that counts
+        return origin.name if origin is not None else name
+
+    def attributes(self, made: ast.ClassDef) -> Bindings:
+        """Return the bindings of the attributes of a class and its objects: ``NAME``, ``self.NAME``, methods."""
+        return self._attributes.get(made, {})
 
     def resolve(self, node: ast.AST | None, depth: int = 0) -> str | None:
         """Return the qualified name that an expression stands for, such as "sqlalchemy.orm.Session", else None."""
@@ -236,7 +253,7 @@ class Module:
         match node:
             case ast.Attribute():
                 base = self.resolve(node.value, depth + 1)
-                return f"{base}.{node.attr}" if base else None
+                return self._canonical(f"{base}.{node.attr}") if base else None
             case ast.Subscript():
                 return self.resolve(node.value, depth + 1)
             case ast.Name():
@@ -248,7 +265,7 @@ class Module:
         if not found:
             return f"builtins.{node.id}" if node.id in _BUILTINS else None
         if all(binding.how == "import" for binding in found):
-            return found[0].name
+            return self._canonical(found[0].name)
         if len(found) == 1 and found[0].how == "value":
             return self.resolve(found[0].node, depth + 1)
         return None
@@ -256,33 +273,6 @@ class Module:
     def sqlalchemy(self, node: ast.AST | None) -> str | None:
         """Return the last part of a name that comes from SQLAlchemy (or SQLModel, which hands it on), else None."""
         name = self.resolve(node)
-        if name is not None and name.partition(".")[0] in {"sqlalchemy", "sqlmodel"}:
+        if name is not None and name.startswith(_LIBRARIES):
             return name.rpartition(".")[2]
         return None
-
-
-def _inside(scope: ast.AST, child: ast.AST) -> bool:
-    # Decorators, defaults and annotations are evaluated outside what they belong to; a lambda's body is an expression.
-    if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return isinstance(child, ast.stmt)
-    return not isinstance(child, ast.arguments)
-
-
-def keyword(call: ast.Call, name: str) -> ast.expr | None:
-    """Return the value of a keyword argument."""
-    return next((one.value for one in call.keywords if one.arg == name), None)
-
-
-def unpacks(call: ast.Call) -> bool:
-    """Tell whether a call takes keyword arguments that cannot be seen (``**options``)."""
-    return any(one.arg is None for one in call.keywords)
-
-
-def says(node: ast.AST | None, value: object) -> bool:
-    """Tell whether *node* is the constant *value*."""
-    return isinstance(node, ast.Constant) and node.value is value
-
-
-def text(node: ast.AST | None) -> str | None:
-    """Return the string that *node* is, None if it is none."""
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

@@ -19,9 +19,12 @@ flake8 src/                          # shows the same where flake8 is installed 
 ```
 
 The audit reads source, and runs none of it. It reports what the lab can prove: each rule names the command that shows
-the harm. It follows imports, annotations (`session: AsyncSession`), constructors, factories and `with` within one file;
-what it cannot be certain of it does not report, because a false alarm costs more than a miss. So a session from a
-parameter without annotation, or from a function of another file, is invisible to most rules.
+the harm. It follows imports (relative ones, names handed on, `import *`), annotations (`session: AsyncSession`, and
+aliases of `Annotated`), constructors, factories, attributes and `with` from file to file: among all files that are
+audited, and in the package of each, audited or not. flake8 hands over one file at a time: there names are followed
+through the file's own package. What it cannot be certain of it does not report, because a false alarm costs more than a
+miss: a session from a parameter without annotation, or from a function that does not say what it returns, is invisible
+to most rules.
 
 `# noqa: LAB201` on the line of a finding, or on the first line of its statement, silences that rule there; `# noqa`
 silences all. Not entered: .git, .hg, .mypy_cache, .nox, .tox, .venv, venv, node_modules and `__pycache__`.

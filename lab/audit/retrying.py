@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from lab.audit.module import LOOPS, Module, keyword, says
+from lab.audit.module import Module
+from lab.audit.nodes import LOOPS, keyword, says
 from lab.audit.reading import EVERYTHING, caught, classes, inside, leaves, members, touches_database, uses_error
 
 Loop: TypeAlias = ast.For | ast.AsyncFor | ast.While

@@ -31,8 +31,8 @@ async def blind_retry(sessions: Sessions, work: Work[T], *, key: str | None = No
     for _ in range(ATTEMPTS - 1):
         try:
             return await no_retry(sessions, work, key=key)
-        except Exception:
-            await asyncio.sleep(PAUSE)
+        except Exception:  # noqa: LAB405
+            await asyncio.sleep(PAUSE)  # noqa: LAB403
     return await no_retry(sessions, work, key=key)
 
 
@@ -47,10 +47,10 @@ async def swallow(sessions: Sessions, work: Work[T], *, key: str | None = None) 
 async def storm(sessions: Sessions, work: Work[T], *, key: str | None = None) -> T:
     """MISTAKE: loops as fast as it can, with no wait, no jitter and no sense, on permanent errors as well."""
     async with asyncio.timeout(STORM_DEADLINE):
-        while True:
+        while True:  # noqa: LAB402
             try:
                 return await no_retry(sessions, work, key=key)
-            except Exception:
+            except Exception:  # noqa: LAB405
                 await asyncio.sleep(0)
 
 
@@ -63,7 +63,7 @@ async def forgets_commit_doubt(sessions: Sessions, work: Work[T], *, key: str | 
             # COMMIT is where the doubt is, so the careful answer exists; it is thrown away here.
             if classify(error, Phase.COMMIT) is not Decision.RETRY:
                 raise
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(PAUSE)  # noqa: LAB403
     return await no_retry(sessions, work, key=key)
 
 
@@ -77,8 +77,8 @@ async def key_in_another_transaction(
                 return AlreadyApplied(key)
             answer = await no_retry(sessions, work)
             await _remember(sessions, key)
-        except Exception:
-            await asyncio.sleep(PAUSE)
+        except Exception:  # noqa: LAB405
+            await asyncio.sleep(PAUSE)  # noqa: LAB403
         else:
             return answer
     return await no_retry(sessions, work)
@@ -90,8 +90,8 @@ async def same_session(sessions: Sessions, work: Work[T], *, key: str | None = N
         for _ in range(ATTEMPTS - 1):
             try:
                 return await _work_and_commit(session, work)
-            except Exception:
-                await asyncio.sleep(PAUSE)
+            except Exception:  # noqa: LAB405
+                await asyncio.sleep(PAUSE)  # noqa: LAB403
         return await _work_and_commit(session, work)
 
 

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from lab.audit.kinds import SESSIONS, kind_of
-from lab.audit.module import LOOPS, Module
+from lab.audit.module import Module
+from lab.audit.nodes import LOOPS
 from lab.audit.reading import EVERYTHING, called, calls_in, caught, inside, leaves, uses_error
 from lab.audit.retrying import endless
 from lab.audit.rule import Hit, rule

@@ -6,7 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from lab.audit.module import DEEPEST, Module, keyword, says, text, unpacks
+from lab.audit.meaning import meaning
+from lab.audit.module import Module
+from lab.audit.nodes import DEEPEST, keyword, says, text, unpacks
 from lab.audit.reading import called, calls_in, inside
 from lab.audit.rule import Hit, rule
 
@@ -110,9 +112,9 @@ def _string(module: Module, node: ast.AST | None, depth: int = 0) -> str | None:
         case ast.BinOp(left=left, op=ast.Add() | ast.Mod()):
             begins = _string(module, left, depth + 1)
             return f"{begins}{{}}" if begins else None
-        case ast.Name():
-            found = module.lookup(node.id, node)
-            return _string(module, found[0].node, depth + 1) if len(found) == 1 and found[0].how == "value" else None
+        case ast.Name() | ast.Attribute():
+            there, found = meaning(module, node)
+            return _string(there, found[0].node, depth + 1) if len(found) == 1 and found[0].how == "value" else None
         case ast.Call():
             return _made_url(module, node, depth)
     return None

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from lab.audit.kinds import CONNECTIONS, SESSIONS, Kind, kind_of
-from lab.audit.module import Module, keyword, says, text
+from lab.audit.module import Module
+from lab.audit.nodes import keyword, says, text
 from lab.audit.reading import called
 from lab.audit.rule import Hit, rule
 

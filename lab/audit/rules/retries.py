@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 from lab.audit.kinds import SESSIONS, Kind, kind_of
-from lab.audit.module import Module, keyword, says, unpacks
+from lab.audit.module import Module
+from lab.audit.nodes import keyword, says, unpacks
 from lab.audit.reading import EVERYTHING, called, calls_in, inside, touches_database
 from lab.audit.retrying import Retry, bounded
 from lab.audit.rule import Hit, rule

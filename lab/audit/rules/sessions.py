@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from lab.audit.kinds import CONNECTIONS, SESSIONS, Kind, kind_of
-from lab.audit.module import COMPREHENSIONS, LOOPS, Module, keyword, text
+from lab.audit.module import Module
+from lab.audit.nodes import COMPREHENSIONS, LOOPS, keyword, text
 from lab.audit.reading import calls_in, inside
 from lab.audit.rule import Hit, rule
 

@@ -42,7 +42,7 @@ async def commit_outside_the_loop(sessions: Sessions, work: Work[T]) -> T:
                 if attempt == ATTEMPTS or classify(error, Phase.STATEMENT) not in TRANSIENT:
                     raise
             await jittered(attempt)
-        await session.commit()
+        await session.commit()  # noqa: LAB411
         return answer
 
 

@@ -11,8 +11,8 @@ from lab.audit import RULES, Trouble, audit_paths, audit_source
 
 ROOT = Path(__file__).parents[3]
 CORPUS = Path(__file__).parent / "corpus"
-BAD = sorted((CORPUS / "bad").glob("*.py"))
-GOOD = sorted((CORPUS / "good").glob("*.py"))
+BAD = sorted((CORPUS / "bad").rglob("*.py"))
+GOOD = sorted((CORPUS / "good").rglob("*.py"))
 EXPECT = re.compile(r"# expect: (.+)$")
 
 FEWEST = {"LAB102": 1, "LAB106": 2, "LAB109": 1, "LAB112": 1, "LAB113": 1}
@@ -30,7 +30,7 @@ def planted(source: str) -> list[tuple[int, str]]:
 
 
 def found(path: Path) -> list[tuple[int, str]]:
-    judged = audit_source(path.read_bytes(), path.name)
+    judged = audit_source(path.read_bytes(), str(path))
     assert not isinstance(judged, Trouble), judged
     return sorted((one.line, one.rule.code) for one in judged)
 
@@ -61,6 +61,6 @@ def test_nothing_is_found_in_the_lab_itself() -> None:
 def test_the_mistakes_that_the_lab_makes_on_purpose_are_silenced_one_by_one() -> None:
     """Else the test above would not look at them at all."""
     path = ROOT / "lab" / "validate" / "policies" / "wrong.py"
-    shown = audit_source(path.read_bytes().replace(b"noqa", b"seen"), path.name)
+    shown = audit_source(path.read_bytes().replace(b"noqa", b"seen"), str(path))
     assert not isinstance(shown, Trouble)
-    assert {one.rule.code for one in shown} == {"LAB202", "LAB421"}
+    assert {one.rule.code for one in shown} == {"LAB202", "LAB411", "LAB421"}

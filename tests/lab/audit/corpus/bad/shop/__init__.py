@@ -1,0 +1,1 @@
+"""An application of several files, whose mistakes show only across them."""
