@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab._test_report import PROPERTY, Collected, write
+from lab._test_report import PROPERTY, Collected, Phase, write
 from lab.errors import LabError, UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ MARKER = "resilience(*faults, needs=[...], armed=True, must_fire=True, policy=No
 _cluster_key = pytest.StashKey["LabCluster"]()
 _faults_key = pytest.StashKey["LabFaults"]()
 _marked_key = pytest.StashKey["Marked"]()
+_scenario_key = pytest.StashKey["LabScenario"]()
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -45,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("resilience lab")
     group.addoption("--lab-cluster", default="embedded", help="cluster of the tests: embedded (default), see lab list")
     group.addoption("--lab-seed", type=int, default=0, help="seed of every draw (default: 0)")
-    group.addoption("--lab-report", type=Path, help="write journals, results.json and summary.md to this folder")
+    group.addoption("--lab-report", type=Path, help="write the report to this folder: report.html, junit.xml, ...")
     group.addoption("--lab-binary", type=Path, help="cockroach binary of the cluster local")
     group.addoption("--lab-dsn", action="append", help="address of the cluster external, for each node; or $LAB_DSN")
 
@@ -119,16 +120,19 @@ def lab_cluster(pytestconfig: pytest.Config, lab_seed: int) -> Iterator[LabClust
     """The session's cluster (of each worker's, under pytest-xdist), started by the first test that needs it."""
     from lab.clusters import ClusterChoice
     from lab.testing import LabCluster
+    from lab.testing._signals import ending_as_ctrl_c
 
     name = pytestconfig.getoption("--lab-cluster")
     dsns = pytestconfig.getoption("--lab-dsn") or (os.environ.get("LAB_DSN", "").split() if name == "external" else ())
-    try:
-        cluster = LabCluster(ClusterChoice(name, pytestconfig.getoption("--lab-binary"), tuple(dsns)), seed=lab_seed)
-    except LabError as error:
-        pytest.fail(f"resilience lab: {error}", pytrace=False)
-    pytestconfig.stash[_cluster_key] = cluster
-    yield cluster
-    cluster.close()
+    choice = ClusterChoice(name, pytestconfig.getoption("--lab-binary"), tuple(dsns))
+    with ending_as_ctrl_c():
+        try:
+            cluster = LabCluster(choice, seed=lab_seed)
+        except LabError as error:
+            pytest.fail(f"resilience lab: {error}", pytrace=False)
+        pytestconfig.stash[_cluster_key] = cluster
+        yield cluster
+        cluster.close()
 
 
 @pytest.fixture(scope="session")
@@ -170,7 +174,9 @@ def lab_scenario(request: pytest.FixtureRequest, lab_cluster: LabCluster) -> Lab
     journals = (report or lab_cluster.folder) / "journals"
     marked = request.node.stash.get(_marked_key, None)
     options = {"policy": marked.policy, "workload": marked.workload} if marked else {}
-    return LabScenario(lab_cluster, journals, request.node.nodeid, **options)
+    test = request.node.nodeid + os.environ.get("PYTEST_XDIST_WORKER", "")  # several workers may run the same one
+    made = request.node.stash[_scenario_key] = LabScenario(lab_cluster, journals, test, **options)
+    return made
 
 
 @pytest.fixture
@@ -237,7 +243,11 @@ def _heal(cluster: LabCluster, faults: LabFaults | None, item: pytest.Item, erro
 
 def _note(cluster: LabCluster, faults: LabFaults | None, item: pytest.Item) -> None:
     struck = [fault.summary() for fault in faults.all if fault.was_armed] if faults is not None else []
+    ran = item.stash.get(_scenario_key, None)
+    journals = [f"journals/{path.name}" for path in ran.journals] if ran is not None else []
+    experiments = ran.told if ran is not None else []
     data = {"cluster": cluster.name, "about": cluster.about, "faults": struck}
+    data |= {"journals": journals, "experiments": experiments}
     item.user_properties.append((PROPERTY, json.dumps(data)))
 
 
@@ -253,7 +263,10 @@ class _Reporter:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in a phase of a test."""
-        self._collected.hear(report.nodeid, report.when, report.outcome, report.user_properties)
+        outcome = "xfailed" if hasattr(report, "wasxfail") and report.skipped else report.outcome
+        why = _why(report) if report.failed else ""
+        phase = Phase(report.nodeid, str(report.when), outcome, why, report.duration, report.user_properties)
+        self._collected.hear(phase)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what struck, and write the report."""
@@ -266,6 +279,19 @@ class _Reporter:
                 "seed": self._config.getoption("--lab-seed"),
             }
             write(folder, self._collected, settings)
+            self._write_pages(folder)
+
+    def _write_pages(self, folder: Path) -> None:
+        if self._collected.tests:
+            from lab.testing.report import write_pages
+
+            about, seed = self._collected.about, self._config.getoption("--lab-seed")
+            write_pages(folder, self._collected.ordered, f"{about} · seed {seed}")
+
+
+def _why(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(getattr(crash, "message", report.longrepr)).strip().partition("\n")[0]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
