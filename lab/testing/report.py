@@ -53,10 +53,9 @@ def _parts(folder: Path, tests: Iterable[Mapping[str, Any]]) -> Iterable[Part]:
                 recorded = read_journal(folder / name)
             except MalformedFile:  # refused before it began: the test says so
                 continue
-            remark = f"The test {test['outcome']}."
-            if not recorded.history.complete:
-                remark = f"Incomplete: the journal was cut. It is reported up to there. {remark}"
-            yield part_of(recorded, recorded.findings, test["test"], name, remark)
+            cut = "" if recorded.history.complete else "Incomplete: the journal was cut. It is reported up to there."
+            title = f"{test['test']}: {test['outcome']}"
+            yield part_of(recorded, recorded.findings, title, name, cut)
 
 
 def _finding(test: Mapping[str, Any]) -> Finding:

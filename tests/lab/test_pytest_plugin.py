@@ -17,6 +17,7 @@ import pytest
 from lab import pytest_plugin
 from lab.clusters import CLUSTERS
 from lab.testing import MOMENTS
+from tests.conformance.clusters import take_standin_images
 from tests.lab.test_cli import environment, eventually, left_behind
 
 pytest_plugins = "pytester"
@@ -329,6 +330,16 @@ def test_the_suite_of_the_example_finds_all_that_is_wrong_with_the_wrong_policy(
         "test_a_lost_acknowledgement_is_an_order_all_the_same",
         "test_the_policy_is_safe",
     } <= failed
+
+
+@pytest.mark.cluster
+def test_the_suite_of_the_example_runs_on_containers(root: Path, tmp_path: Path) -> None:
+    take_standin_images()
+    code, output = example(root, "--lab-cluster", "compose", f"--lab-report={tmp_path}", "-k", "gateway or lost-ack")
+    if "resilience lab: no Docker engine" in output:
+        pytest.skip("no Docker engine answers")
+    assert code == 0, output
+    assert "3 containers behind Toxiproxy" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------
