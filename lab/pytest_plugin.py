@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab._test_report import PROPERTY, Collected, write
+from lab._pytest_reporter import Reporter
+from lab._test_report import PROPERTY
 from lab.errors import LabError, UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ MARKER = "resilience(*faults, needs=[...], armed=True, must_fire=True, policy=No
 _cluster_key = pytest.StashKey["LabCluster"]()
 _faults_key = pytest.StashKey["LabFaults"]()
 _marked_key = pytest.StashKey["Marked"]()
+_scenario_key = pytest.StashKey["LabScenario"]()
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -45,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("resilience lab")
     group.addoption("--lab-cluster", default="embedded", help="cluster of the tests: embedded (default), see lab list")
     group.addoption("--lab-seed", type=int, default=0, help="seed of every draw (default: 0)")
-    group.addoption("--lab-report", type=Path, help="write journals, results.json and summary.md to this folder")
+    group.addoption("--lab-report", type=Path, help="write the report to this folder: report.html, junit.xml, ...")
     group.addoption("--lab-binary", type=Path, help="cockroach binary of the cluster local")
     group.addoption("--lab-dsn", action="append", help="address of the cluster external, for each node; or $LAB_DSN")
 
@@ -62,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if report is not None:
         config.option.lab_report = report.absolute()
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Reporter(config), "resilience-lab-reporter")
+        config.pluginmanager.register(Reporter(config), "resilience-lab-reporter")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -119,16 +121,19 @@ def lab_cluster(pytestconfig: pytest.Config, lab_seed: int) -> Iterator[LabClust
     """The session's cluster (of each worker's, under pytest-xdist), started by the first test that needs it."""
     from lab.clusters import ClusterChoice
     from lab.testing import LabCluster
+    from lab.testing._signals import ending_as_ctrl_c
 
     name = pytestconfig.getoption("--lab-cluster")
     dsns = pytestconfig.getoption("--lab-dsn") or (os.environ.get("LAB_DSN", "").split() if name == "external" else ())
-    try:
-        cluster = LabCluster(ClusterChoice(name, pytestconfig.getoption("--lab-binary"), tuple(dsns)), seed=lab_seed)
-    except LabError as error:
-        pytest.fail(f"resilience lab: {error}", pytrace=False)
-    pytestconfig.stash[_cluster_key] = cluster
-    yield cluster
-    cluster.close()
+    choice = ClusterChoice(name, pytestconfig.getoption("--lab-binary"), tuple(dsns))
+    with ending_as_ctrl_c():
+        try:
+            cluster = LabCluster(choice, seed=lab_seed)
+        except LabError as error:
+            pytest.fail(f"resilience lab: {error}", pytrace=False)
+        pytestconfig.stash[_cluster_key] = cluster
+        yield cluster
+        cluster.close()
 
 
 @pytest.fixture(scope="session")
@@ -170,7 +175,9 @@ def lab_scenario(request: pytest.FixtureRequest, lab_cluster: LabCluster) -> Lab
     journals = (report or lab_cluster.folder) / "journals"
     marked = request.node.stash.get(_marked_key, None)
     options = {"policy": marked.policy, "workload": marked.workload} if marked else {}
-    return LabScenario(lab_cluster, journals, request.node.nodeid, **options)
+    test = request.node.nodeid + os.environ.get("PYTEST_XDIST_WORKER", "")  # several workers may run the same one
+    made = request.node.stash[_scenario_key] = LabScenario(lab_cluster, journals, test, **options)
+    return made
 
 
 @pytest.fixture
@@ -237,35 +244,12 @@ def _heal(cluster: LabCluster, faults: LabFaults | None, item: pytest.Item, erro
 
 def _note(cluster: LabCluster, faults: LabFaults | None, item: pytest.Item) -> None:
     struck = [fault.summary() for fault in faults.all if fault.was_armed] if faults is not None else []
+    ran = item.stash.get(_scenario_key, None)
+    journals = [f"journals/{path.name}" for path in ran.journals] if ran is not None else []
+    experiments = ran.told if ran is not None else []
     data = {"cluster": cluster.name, "about": cluster.about, "faults": struck}
+    data |= {"journals": journals, "experiments": experiments}
     item.user_properties.append((PROPERTY, json.dumps(data)))
-
-
-# --- reporting --------------------------------------------------------------------------------------------------------
-
-
-class _Reporter:
-    """Hears of all tests, in the one process that prints: not in the workers of pytest-xdist."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._collected = Collected()
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in a phase of a test."""
-        self._collected.hear(report.nodeid, report.when, report.outcome, report.user_properties)
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what struck, and write the report."""
-        line, folder = self._collected.line, self._config.getoption("--lab-report")
-        if line:
-            terminalreporter.write_line(line)
-        if folder is not None:
-            settings = {
-                "cluster": self._config.getoption("--lab-cluster"),
-                "seed": self._config.getoption("--lab-seed"),
-            }
-            write(folder, self._collected, settings)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

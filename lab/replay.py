@@ -13,6 +13,7 @@ from lab.errors import MalformedFile, UsageError, unknown_name
 from lab.journal import Journal, Run, read_journal
 from lab.scenario import Scenario
 from lab.scenarios import choose
+from lab.scenarios.rehearsals import PREFIX, is_rehearsal, rehearsed
 from lab.verdict import Finding, Verdict, merge
 from lab.workloads import WORKLOADS
 
@@ -42,7 +43,15 @@ def recheck(path: Path) -> Recheck:
     if journal.history.complete and journal.history.final is None:
         return Recheck(path, journal, journal.findings)  # it ended early, and says why: there is nothing to judge
     findings = tuple(check(journal.history) for check in scenario.checks)
-    return Recheck(path, journal, findings)
+    return Recheck(path, journal, (*_of_the_time(journal, findings), *findings))
+
+
+def _of_the_time(journal: Journal, judged: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return what was found in a rehearsal besides: whether the runbook's lines held cannot be asked again."""
+    if not is_rehearsal(journal.run.scenario):
+        return ()
+    known = {finding.check for finding in judged}
+    return tuple(finding for finding in journal.findings if finding.check not in known)
 
 
 def scenario_of(run: Run) -> Scenario:
@@ -51,6 +60,8 @@ def scenario_of(run: Run) -> Scenario:
     Raises UsageError for a scenario or a workload that is not known. The policy is the scenario's own: a run of another
     one (`Run.policy`) can be judged again, and not repeated.
     """
+    if is_rehearsal(run.scenario):
+        return rehearsed(run.scenario.removeprefix(PREFIX))
     (scenario,) = choose([run.scenario])
     scenario = _as_it_ran(scenario, run.workload)
     levels: tuple[IsolationLevel, ...] = get_args(IsolationLevel)
@@ -61,6 +72,9 @@ def scenario_of(run: Run) -> Scenario:
 def repeatable(path: Path, journal: Journal) -> tuple[Scenario, Plan]:
     """Return the scenario and the plan of a recorded run; raise UsageError if its journal does not say enough."""
     scenario = scenario_of(journal.run)
+    if is_rehearsal(scenario.name):
+        again = f"lab rehearse {scenario.name.removeprefix(PREFIX)} --seed {journal.run.seed}"
+        raise UsageError(f"{path}: it is of a rehearsal, which has no plan: '{again}' rehearses again")
     if journal.run.policy != scenario.policy_name:
         raise UsageError(
             f"{path}: it ran with the policy {journal.run.policy}, which a journal does not hold: "

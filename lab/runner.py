@@ -88,8 +88,8 @@ async def run_scenario(
     """Run a scenario on a started cluster, with *plan* in place of its own if one is given.
 
     With a *conductor* the plan is carried out by it: it strikes and heals while the clients work, until it returns.
-    *watch* is given the recorder of the run before it begins, to look at it as it goes on. *asked* are the words that
-    chose the cluster, for the journal.
+    What it judges itself, it records, and that counts, too. *watch* is given the recorder of the run before it begins,
+    to look at it as it goes on. *asked* are the words that chose the cluster, for the journal.
 
     Raises NotCapable before anything is touched if the cluster lacks a capability, faults.errors.MalformedPlan for a
     plan that names unknown nodes, EnvironmentProblem if the journal cannot be written. However it ends, the cluster is
@@ -101,7 +101,8 @@ async def run_scenario(
         run = _Run(scenario, cluster, resolved, seed, Recorder(writer), observer or Nobody(), conductor, asked)
         if watch is not None:
             watch(run.recorder)
-        findings = await run.carry_out()
+        await run.carry_out()
+        findings = run.recorder.assembler.so_far().findings  # those of a conductor as well
         verdict = merge(finding.verdict for finding in findings)
         seconds = run.recorder.now()
         run.recorder.record(Closed(verdict, seconds))
@@ -134,15 +135,14 @@ class _Run:
     def history(self) -> History:
         return self.recorder.history()
 
-    async def carry_out(self) -> tuple[Finding, ...]:
+    async def carry_out(self) -> None:
         self.recorder.record(self._header())
         try:
             await self._strike_and_heal()
         except Unhealthy as error:
-            finding = Finding("healthy", Verdict.INCONCLUSIVE, str(error))
-            self.recorder.record(Judged(finding))
-            return (finding,)
-        return self._judge()
+            self.recorder.record(Judged(Finding("healthy", Verdict.INCONCLUSIVE, str(error))))
+            return
+        self._judge()
 
     async def _strike_and_heal(self) -> None:
         try:
@@ -263,13 +263,11 @@ class _Run:
         finally:
             await engine.dispose()
 
-    def _judge(self) -> tuple[Finding, ...]:
+    def _judge(self) -> None:
         self._enter("checking")
         history = self.history()
-        findings = tuple(check(history) for check in self._scenario.checks)
-        for finding in findings:
+        for finding in [check(history) for check in self._scenario.checks]:
             self.recorder.record(Judged(finding))
-        return findings
 
     async def _heal(self) -> None:
         await self._cluster.heal(self._cluster.heals_within)

@@ -28,7 +28,7 @@ from lab.errors import UsageError
 from lab.runbook import Drill, automatic, find, mystery, problems_of, shipped
 from lab.runbook import rehearse as play
 from lab.runbook.desk import Desk, Terminal
-from lab.runbook.log import FIGURES, comparison, figure, figures, read_drills, write_drill
+from lab.runbook.log import FIGURES, comparison, figure, figures, read_drills, unfinished, write_drill
 
 STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 
@@ -40,7 +40,9 @@ STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 @json_option
 @click.option("--operator", is_flag=True, help="a person acts; the lab watches the clock and verifies the remedy")
 @click.option("--mystery", "is_mystery", is_flag=True, help="a person acts, and is not told what was injected")
-@click.option("--log", type=FilePath(file_okay=False, path_type=Path), help="keep the drill log in this folder")
+@click.option(
+    "--log", type=FilePath(file_okay=False, path_type=Path), help="keep the drill log and its journal in this folder"
+)
 @click.option("--check", "only_check", is_flag=True, help="only validate runbooks, or folders of them; all by default")
 @click.option("--list", "only_list", is_flag=True, help="name the shipped runbooks, and what they need")
 @click.option("--compare", is_flag=True, help="show the drills in the folder of --log side by side")
@@ -76,8 +78,10 @@ def rehearse(
         return list_all(as_json)
     if compare:
         return compare_all(runbooks, log, as_json)
-    drill = finish(_rehearsal(runbooks, cluster, seed, operator=operator, is_mystery=is_mystery))
-    paths = write_drill(drill, log) if log is not None else ()
+    journal = unfinished(log) if log is not None else None
+    mode = "mystery" if is_mystery else "operator" if operator else "automatic"
+    drill = finish(_rehearsal(runbooks, cluster, seed, mode, journal))
+    paths = write_drill(drill, log, journal) if log is not None else ()
     if as_json:
         print_json(msgspec.to_builtins(drill))
     else:
@@ -88,20 +92,15 @@ def rehearse(
 
 
 async def _rehearsal(
-    names: tuple[str, ...], cluster: ClusterChoice, seed: int | None, *, operator: bool, is_mystery: bool
+    names: tuple[str, ...], cluster: ClusterChoice, seed: int | None, mode: str, journal: Path | None
 ) -> Drill:
     seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
-    if is_mystery:
-        among = [find(name) for name in names or shipped()]
-        desk = Desk(Terminal(), mystery=True)
-        return await play(mystery(among, seed), cluster=cluster, seed=seed, player=desk, mode="mystery", say=_say)
-    if len(names) != 1:
+    if mode != "mystery" and len(names) != 1:
         raise UsageError("name one runbook to rehearse; lab rehearse --list names those that there are")
-    runbook = find(names[0])
-    if operator:
-        desk = Desk(Terminal(), mystery=False)
-        return await play(runbook, cluster=cluster, seed=seed, player=desk, mode="operator", say=_say)
-    return await play(runbook, cluster=cluster, seed=seed, player=automatic, say=_say)
+    among = [find(name) for name in names or shipped()]
+    chosen = mystery(among, seed) if mode == "mystery" else among[0]
+    player = automatic if mode == "automatic" else Desk(Terminal(), mystery=mode == "mystery")
+    return await play(chosen, cluster=cluster, seed=seed, player=player, mode=mode, say=_say, journal=journal)
 
 
 def _say(line: str) -> None:

@@ -14,13 +14,12 @@ from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
-from lab.checks import answers
 from lab.clusters.base import Capability
-from lab.history import History
 from lab.retry import AlreadyApplied, Backoff, RetryPolicy
 from lab.retry.shape import Sessions, Work
 from lab.scenario import EngineSettings, Scenario
-from lab.verdict import Check, Judgement, inconclusive, passed
+from lab.scenarios.rehearsals import BANK, rehearsed
+from lab.verdict import Check
 from lab.workloads.bank import Bank
 from lab.workloads.base import Request, State, Turn
 
@@ -132,32 +131,29 @@ class Recycling:
             raise DisconnectionError("recycled by the operator")
 
 
-def struck() -> Check:
-    """The incident happened: something that was injected left evidence."""
-
-    def judge(history: History) -> Judgement:
-        fired = [span.fault for span in history.faults if span.fired]
-        if not fired:
-            return inconclusive("nothing that was injected left evidence that it did something")
-        return passed(f"it did: {', '.join(fired)}")
-
-    return Check("incident happened", "what was injected left evidence", judge)
-
-
-def rehearsal(name: str, door: Door, campaign: Campaign, *, patience: float, needs: frozenset[Capability]) -> Scenario:
+def rehearsal(
+    name: str,
+    door: Door,
+    campaign: Campaign,
+    *,
+    patience: float,
+    needs: frozenset[Capability],
+    also: tuple[Check, ...] = (),
+) -> Scenario:
     """Return the scenario of a rehearsal of *name*, which is given up after *patience* seconds.
 
-    *needs* is what its incident needs: before nodes are hurt, the data has to be on all of them.
+    *needs* is what its incident needs: before nodes are hurt, the data has to be on all of them. *also* is what it is
+    judged by besides.
     """
     policy = QueuedPolicy(
         attempts=40, deadline=2.5, backoff=Backoff(0.01, 0.3), later=Backoff(0.05, 0.5), judgements=3, door=door
     )
-    return Scenario(
-        name=f"rehearse-{name}",
-        title=f"rehearsal of the runbook {name}",
+    judged = rehearsed(name)
+    return replace(
+        judged,
         workload=campaign,
         policy=policy,
-        expect=(struck(), answers(within=60.0)),
+        expect=(*judged.expect, *also),
         engine=EngineSettings(pool_timeout=1.0, connect_timeout=1.0, command_timeout=1.0, statement_timeout=2.0),
         clients=CLIENTS,
         think=0.01,
@@ -170,5 +166,5 @@ def rehearsal(name: str, door: Door, campaign: Campaign, *, patience: float, nee
 
 
 def bank() -> Campaign:
-    """Return the workload of a rehearsal: accounts enough that transfers seldom meet."""
-    return Campaign(Bank(accounts=16))
+    """Return the workload of a rehearsal."""
+    return Campaign(BANK)

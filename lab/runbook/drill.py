@@ -17,15 +17,16 @@ from lab.clusters import ClusterChoice
 from lab.clusters.base import Cluster
 from lab.conducting import Live
 from lab.errors import UsageError
+from lab.history import History
 from lab.observer import Nobody
 from lab.runbook.ability import facts_of, is_able, needed_of, require_able
 from lab.runbook.application import Door, bank, rehearsal
 from lab.runbook.model import Runbook
-from lab.runbook.record import Drill, judge_service, service_during
+from lab.runbook.record import Drill, Service, judge_service, service_during
 from lab.runbook.stage import Player, Say, Stage, automatic
 from lab.runner import Result, run_scenario
 from lab.suite import open_cluster
-from lab.verdict import Finding, Verdict, merge
+from lab.verdict import Check, Finding, Judgement, Verdict, merge
 
 AUTOMATIC: Final = 300.0
 """Seconds that a rehearsal without a person may take in all."""
@@ -61,8 +62,11 @@ async def rehearse(
     player: Player = automatic,
     mode: str = "automatic",
     say: Say = lambda _line: None,
+    journal: Path | None = None,
 ) -> Drill:
     """Start a cluster, rehearse *runbook*, or one that is picked for the cluster, on it, and end it.
+
+    Its journal goes to *journal*, or is thrown away.
 
     Raises NotCapable, naming what is missing, before anything is touched if the cluster cannot do what the runbook
     needs; UsageError for an unknown cluster, EnvironmentProblem if this machine cannot run it.
@@ -75,8 +79,8 @@ async def rehearse(
         stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
         say("starting the cluster")
         await made.start(made.starts_within)
-        journal = run.path / "rehearsal.jsonl"
-        return await rehearse_on(made, chosen, seed=seed, journal=journal, player=player, mode=mode, say=say)
+        kept = journal or run.path / "rehearsal.jsonl"
+        return await rehearse_on(made, chosen, seed=seed, journal=kept, player=player, mode=mode, say=say)
 
 
 async def rehearse_on(
@@ -95,7 +99,8 @@ async def rehearse_on(
     facts = facts_of(cluster)
     stage = Stage(runbook, facts, seed, say)
     patience = AUTOMATIC if player is automatic else BY_HAND
-    scenario = rehearsal(runbook.name, door, campaign, patience=patience, needs=needed_of(runbook, facts))
+    needs, also = needed_of(runbook, facts), (_service_level(stage),)
+    scenario = rehearsal(runbook.name, door, campaign, patience=patience, needs=needs, also=also)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     async def conduct(live: Live) -> None:
@@ -120,15 +125,27 @@ class _Teller(Nobody):
             self._say(name)
 
 
+def _service_level(stage: Stage) -> Check:
+    def judge(history: History) -> Judgement:
+        found = judge_service(_service(stage, history), stage.runbook.bounds)
+        return Judgement(found.verdict, found.why)
+
+    return Check("service level", "the service level during the incident keeps the runbook's bounds", judge)
+
+
+def _service(stage: Stage, history: History) -> Service:
+    """Return the service level from the incident to the recovery, or to the end of the rehearsal."""
+    ended = stage.ended or 0.0
+    if stage.injected is None:
+        return service_during(history, ended, ended)
+    recovered = stage.times.recover
+    return service_during(history, stage.injected, ended if recovered is None else stage.injected + recovered)
+
+
 def _drill(stage: Stage, result: Result, cluster: Cluster, mode: str, started: str) -> Drill:
     runbook, injected = stage.runbook, stage.injected
     ended = stage.ended if stage.ended is not None else result.seconds
-    until = ended
-    if injected is not None and stage.times.recover is not None:
-        until = injected + stage.times.recover
-    service = service_during(result.history, injected if injected is not None else ended, until)
-    judged = [finding for finding in result.findings if finding.check != PLANNED]
-    findings = (*stage.findings, judge_service(service, runbook.bounds), *judged)
+    findings = tuple(finding for finding in result.findings if finding.check != PLANNED)
     if not stage.findings:
         findings = (Finding("remedy", Verdict.INCONCLUSIVE, "the rehearsal did not come to its end"), *findings)
     return Drill(
@@ -140,7 +157,7 @@ def _drill(stage: Stage, result: Result, cluster: Cluster, mode: str, started: s
         started=started,
         verdict=merge(finding.verdict for finding in findings),
         times=stage.times,
-        service=service,
+        service=_service(stage, result.history),
         bounds=asdict(runbook.bounds),
         findings=findings,
         steps=tuple(stage.steps),

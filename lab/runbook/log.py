@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import os
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -17,8 +20,8 @@ NOTHING: Final = "-"
 FIGURES: Final = (*MILESTONES, "error rate", "p99")
 
 
-def write_drill(drill: Drill, folder: Path) -> tuple[Path, Path]:
-    """Write RUNBOOK-TIME.json and RUNBOOK-TIME.md into *folder*, and return both.
+def write_drill(drill: Drill, folder: Path, journal: Path | None = None) -> tuple[Path, Path]:
+    """Write RUNBOOK-TIME.json and RUNBOOK-TIME.md into *folder*, and return both; its *journal* is moved beside them.
 
     The Markdown shows the numbers of the drill before this one beside its own, if the folder has one of this runbook.
     Raises EnvironmentProblem if the folder cannot be written, MalformedFile for a drill in it that cannot be read.
@@ -28,6 +31,9 @@ def write_drill(drill: Drill, folder: Path) -> tuple[Path, Path]:
         folder.mkdir(parents=True, exist_ok=True)
         stem = _free(folder, f"{drill.runbook}-{re.sub(r'[^0-9T]', '', drill.started.partition('+')[0])}")
         paths = folder / f"{stem}.json", folder / f"{stem}.md"
+        if journal is not None:
+            drill = msgspec.structs.replace(drill, journal=f"{stem}.jsonl")
+            shutil.move(journal, folder / drill.journal)
         paths[0].write_bytes(msgspec.json.format(msgspec.json.encode(drill)) + b"\n")
         paths[1].write_text(markdown(drill, earlier[-1] if earlier else None), encoding="utf-8")
     except OSError as error:
@@ -35,9 +41,15 @@ def write_drill(drill: Drill, folder: Path) -> tuple[Path, Path]:
     return paths
 
 
+def unfinished(folder: Path) -> Path:
+    """Return where the journal of a rehearsal is kept until it has come to its end: it must not tell a mystery."""
+    now = datetime.datetime.now(datetime.UTC)
+    return folder / f"unfinished-{now:%Y%m%dT%H%M%S}-{os.getpid()}.jsonl"
+
+
 def _free(folder: Path, stem: str) -> str:
     number, name = 1, stem
-    while (folder / f"{name}.json").exists():
+    while any((folder / f"{name}{suffix}").exists() for suffix in (".json", ".jsonl")):
         number += 1
         name = f"{stem}-{number}"
     return name
@@ -93,6 +105,7 @@ def markdown(drill: Drill, before: Drill | None) -> str:
 
 def _head(drill: Drill) -> list[str]:
     guessed = [f"| diagnosis | {_cell(drill.diagnosis)} |"] if drill.diagnosis else []
+    kept = [f"| journal | [{drill.journal}](<{drill.journal}>) |"] if drill.journal else []
     struck = [f"| node | {drill.node} |"] if drill.node else []
     return [
         f"# Drill: {drill.title}",
@@ -106,6 +119,7 @@ def _head(drill: Drill) -> list[str]:
         f"| cluster | {_cell(drill.cluster)} |",
         *struck,
         *guessed,
+        *kept,
         "",
     ]
 

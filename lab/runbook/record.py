@@ -44,7 +44,10 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class Drill(msgspec.Struct, frozen=True):
-    """One rehearsal. *started* is RFC 3339; *seconds* from the incident to the end; *diagnosis* what was guessed."""
+    """One rehearsal. *started* is RFC 3339; *seconds* from the incident to the end; *diagnosis* what was guessed.
+
+    *journal* is the name of the file beside the log that holds its journal; empty if that was not kept.
+    """
 
     runbook: str
     title: str
@@ -62,6 +65,7 @@ class Drill(msgspec.Struct, frozen=True):
     node: str = ""
     seconds: float = 0.0
     diagnosis: str = ""
+    journal: str = ""
     format: int = FORMAT
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from lab.cleanup import to_its_end
 from lab.conducting import Live
+from lab.journal import Judged
 from lab.runbook.application import Campaign, Door
 from lab.runbook.eyes import Seen
 from lab.runbook.hands import Hands
@@ -104,6 +105,7 @@ class Stage:
     def conclude(self, name: str, good: bool, why: str) -> None:
         """Judge one part of the rehearsal."""
         self.findings.append(Finding(name, Verdict.PASS if good else Verdict.FAIL, why))
+        self.live.recorder.record(Judged(self.findings[-1]))
 
     async def act(self, line: Line) -> None:
         """Do what a line says; from then on the application's figures are those since it was done."""

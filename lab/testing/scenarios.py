@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from lab.clusters.base import require
 from lab.db.quiet import quiet_drivers
@@ -26,6 +26,8 @@ from lab.workloads.base import Workload
 
 UserPolicy: TypeAlias = Callable[..., Awaitable[Any]]
 """A policy, however its author has typed it; its shape is `lab.retry.Policy`."""
+
+Shown = TypeVar("Shown", Result, Scorecard, Exploration)
 
 MOST_LINES: Final = 20
 """Cases that `explain` names."""
@@ -51,7 +53,9 @@ class LabScenario:
         self._test = re.sub(r"[^\w.-]+", "-", test).strip("-")[-120:]
         self._policy = policy
         self._workload = workload
-        self._number = 0
+        self.journals: list[Path] = []
+        self.told: list[str] = []
+        """What came of each experiment, in a line."""
 
     def __call__(
         self,
@@ -67,13 +71,13 @@ class LabScenario:
         """
         chosen = _with(_scenario(scenario), policy or self._policy, workload or self._workload)
         require(self._lab.cluster, chosen.needs, f"scenario '{chosen.name}'")
-        self._number += 1
         self._journals.mkdir(parents=True, exist_ok=True)
-        journal = self._journals / f"{self._test}-{self._number}.jsonl"
+        journal = self._journals / f"{self._test}-{len(self.journals) + 1}.jsonl"
+        self.journals.append(journal)
         running = run_scenario(
             chosen, self._lab.cluster, seed=self._lab.seed if seed is None else seed, journal=journal
         )
-        return self._lab.call(running)
+        return self._noted(self._lab.call(running))
 
     def validate(
         self,
@@ -91,7 +95,7 @@ class LabScenario:
         name = getattr(policy, "__name__", type(policy).__name__)
         loaded, cases = as_policy(policy, name, unknown=tuple(unknown)), _cases(only)
         judging = validate_on(self._lab.cluster, loaded, cases=cases, deadline=deadline, prefix=self._lab.place())
-        return Scorecard(name, self._lab.call(judging), self._lab.about)
+        return self._noted(Scorecard(name, self._lab.call(judging), self._lab.about))
 
     def explore(
         self,
@@ -110,22 +114,34 @@ class LabScenario:
         asked = Question(unit, effects, setup, only=only, within=within)
         asked = replace(asked, unknown={*asked.unknown, *unknown})
         with quiet_drivers():
-            return self._lab.call(explore(self._lab.cluster, asked, _nobody))
+            return self._noted(self._lab.call(explore(self._lab.cluster, asked, _nobody)))
+
+    def _noted(self, result: Shown) -> Shown:
+        self.told.append(_head(result))
+        return result
 
 
 def explain(result: Result | Scorecard | Exploration) -> str:
     """Return the verdict of a result and what was not as it should be, a line each: the message of an assertion."""
+    head = _head(result)
     if isinstance(result, Result):
         wrong = [f"{one.check} {one.verdict}: {one.why}" for one in result.findings if one.verdict is not Verdict.PASS]
-        head = f"{result.scenario}: {result.verdict}; journal {result.journal}"
+        head = f"{head}; journal {result.journal}"
     elif isinstance(result, Scorecard):
         wrong = [f"{one.case} {one.verdict}: {one.why}" for one in result.cases if one.verdict is not Verdict.PASS]
-        head = f"{result.policy}: {len(result.cases) - len(wrong)} of {len(result.cases)} cases pass"
     else:
         wrong = [f"{one.only} {one.verdict}: {one.why}" for one in result.cases if one.verdict is not Verdict.PASS]
-        head = f"{verdict_of(result)}: {len(result.cases)} cases at {len(result.steps)} moments"
     more = [f"and {len(wrong) - MOST_LINES} more"] if len(wrong) > MOST_LINES else []
     return "\n  ".join([head, *wrong[:MOST_LINES], *more])
+
+
+def _head(result: Result | Scorecard | Exploration) -> str:
+    if isinstance(result, Result):
+        return f"{result.scenario}: {result.verdict}"
+    if isinstance(result, Scorecard):
+        passed = sum(one.verdict is Verdict.PASS for one in result.cases)
+        return f"{result.policy}: {passed} of {len(result.cases)} cases pass"
+    return f"{verdict_of(result)}: {len(result.cases)} cases at {len(result.steps)} moments"
 
 
 def _scenario(scenario: Scenario | str) -> Scenario:

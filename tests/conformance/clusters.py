@@ -49,12 +49,14 @@ def run_folder() -> Iterator[tuple[Path, RunFolder]]:
         shutil.rmtree(root)
 
 
-def made(name: str, run: RunFolder, theirs: PostgresServer, *, seed: int) -> Cluster:
+def made(name: str, run: RunFolder, theirs: PostgresServer | None, *, seed: int) -> Cluster:
     """Return a cluster that is not started, *theirs* being the external one; skip the test if it cannot be made."""
     if name == "compose":
         take_standin_images()
-    server = f"{theirs.user}:{theirs.password}@{theirs.host}:{theirs.port}/{theirs.database}"
-    dsns = (f"postgresql://{server}",) * 3 if name == "external" else ()
+    dsns: tuple[str, ...] = ()
+    if name == "external" and theirs is not None:
+        server = f"{theirs.user}:{theirs.password}@{theirs.host}:{theirs.port}/{theirs.database}"
+        dsns = (f"postgresql://{server}",) * 3
     try:
         return make_cluster(ClusterChoice(name, dsns=dsns), run, seed=seed)
     except EnvironmentProblem as problem:

@@ -53,6 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lab.validate", "lab.validate.*", "lab.explore", "lab.explore.*", "lab.atlas", "lab.atlas.*"),
     ("lab.audit", "lab.audit.*", "lab.runbook", "lab.runbook.*"),
     ("lab.testing", "lab.testing.*"),
+    ("lab._pytest_reporter",),
     ("lab.pytest_plugin",),
     ("lab.console", "lab.commands", "lab.commands.*"),
     ("lab.cli",),

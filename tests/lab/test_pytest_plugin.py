@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from lab import pytest_plugin
 from lab.clusters import CLUSTERS
 from lab.testing import MOMENTS
+from tests.conformance.clusters import take_standin_images
 from tests.lab.test_cli import environment, eventually, left_behind
 
 pytest_plugins = "pytester"
@@ -217,6 +219,12 @@ def test_fixtures_and_marker_do_what_they_say_and_the_report_tells(suite: pytest
     [struck] = found["test_struck[lost-ack@2]"]["faults"]
     assert (struck["events"], struck["applied"]) == (1, 1)
     assert "test_struck[lost-ack@2]" in (report / "summary.md").read_text(encoding="utf-8")
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert "1 statements struck, of which the server has done 1" in page
+    suite_of_tests = ET.parse(report / "junit.xml").getroot().find("testsuite[@name='tests']")  # noqa: S314
+    assert suite_of_tests is not None
+    wrong = {case.get("name", "").rpartition("::")[2] for case in suite_of_tests.iter("testcase") if len(case)}
+    assert wrong == {"test_silent[lost-ack@3]"}
 
 
 @pytest.mark.slow
@@ -268,14 +276,21 @@ def test_each_worker_of_xdist_has_a_cluster_of_its_own_and_the_report_is_one(
             with lab_faults("latency") as fault:
                 import psycopg
                 psycopg.connect(lab_dsn).close()
+
+        def test_traffic(lab_scenario):
+            assert lab_scenario("lost-acks").verdict == "pass"
         """
     )
     report = tmp_path / "report"
     result = run(suite, "-n", "2", "--dist", "each", "-rP", "--lab-report", report)
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=6)
     places = {*re.findall(r"<(gw\d) (\S+)>", result.stdout.str())}
     assert len({worker for worker, _ in places}) == len({dsn for _, dsn in places}) == 2
-    assert set(of_report(report)) == {"test_where[0]", "test_where[1]"}
+    found = of_report(report)
+    assert set(found) == {"test_where[0]", "test_where[1]", "test_traffic"}
+    assert len(found["test_traffic"]["journals"]) == 2
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert page.count('data-chart="ops"') - page.count(".chart[data-chart") == 2
 
 
 # --- the example ------------------------------------------------------------------------------------------------------
@@ -317,13 +332,23 @@ def test_the_suite_of_the_example_finds_all_that_is_wrong_with_the_wrong_policy(
     } <= failed
 
 
+@pytest.mark.cluster
+def test_the_suite_of_the_example_runs_on_containers(root: Path, tmp_path: Path) -> None:
+    take_standin_images()
+    code, output = example(root, "--lab-cluster", "compose", f"--lab-report={tmp_path}", "-k", "gateway or lost-ack")
+    if "resilience lab: no Docker engine" in output:
+        pytest.skip("no Docker engine answers")
+    assert code == 0, output
+    assert "3 containers behind Toxiproxy" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 WAITS = "import time\n\ndef test_waits(lab_url):\n    print('waiting', flush=True)\n    time.sleep(600)\n"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_an_ended_session_has_left_is_gone_at_once_or_with_the_next(
     tmp_path: Path, root: Path, number: signal.Signals
 ) -> None:
@@ -337,7 +362,9 @@ def test_what_an_ended_session_has_left_is_gone_at_once_or_with_the_next(
             process.wait(60)
         finally:
             process.kill()
-    if number == signal.SIGKILL:
+    if number != signal.SIGKILL:
+        assert left_behind(root) == []
+    else:
         assert left_behind(root) != []
         (tmp_path / "test_it.py").write_text("def test_next(lab_url): ...", encoding="utf-8")
         subprocess.run(command, cwd=tmp_path, env=environment(root), timeout=PATIENCE, check=True)

@@ -14,6 +14,9 @@ from lab.testing import LabCluster
 
 STOCK = 100
 
+PATIENT = 60.0
+"""Seconds that a change of the schema may take: on several nodes it is no matter of milliseconds."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the policy be chosen."""
@@ -31,7 +34,7 @@ def policy(request: pytest.FixtureRequest) -> Policy:
 @pytest.fixture
 async def truth(lab_cluster: LabCluster) -> AsyncIterator[AsyncEngine]:
     """An engine around the faults, with fresh tables: one product, 100 left."""
-    engine = make_engine(lab_cluster.url(direct=True))
+    engine = lab_cluster.engine(direct=True, command_timeout=PATIENT, statement_timeout=PATIENT)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     async with async_sessionmaker(engine)() as session, session.begin():

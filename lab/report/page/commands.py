@@ -17,12 +17,12 @@ NODES = ("n1", "n2", "n3")
 
 
 def run_command(run: Run) -> str | None:
-    """Return the command that repeats a run; None for a scenario that is not a shipped one.
+    """Return the command that repeats a run; None for a scenario or a policy that is not shipped.
 
     It strikes with a file plan.json, holding the plan of the journal, where the seed alone would not give that plan.
     """
     scenario = SCENARIOS.get(run.scenario)
-    if scenario is None:
+    if scenario is None or run.policy != scenario.policy_name:  # which a command cannot name
         return None
     words = ["lab", "run", run.scenario, *_cluster(run), "--seed", str(run.seed)]
     words += _workload(scenario, run.workload)

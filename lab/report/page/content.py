@@ -16,6 +16,7 @@ from lab.report.figures import Figures, figures_of
 from lab.report.page.bins import MOST_BINS, Bins, Timeline
 from lab.runner import Result
 from lab.scenarios import SCENARIOS
+from lab.scenarios.rehearsals import PREFIX, is_rehearsal, rehearsed
 from lab.studies.base import StudyResult
 from lab.suite import Suite
 from lab.verdict import Finding, Verdict, merge
@@ -127,8 +128,13 @@ def part_of_journal(path: Path) -> Part:
     if not recorded.history.complete:
         at = _last_moment(recorded)
         remark = f"Incomplete: the journal was cut after {at:.2f} s. It is reported up to there. {remark}".rstrip()
-    name = recorded.run.scenario
-    return part_of(recorded, findings, SCENARIOS[name].title if name in SCENARIOS else "", str(path), remark)
+    return part_of(recorded, findings, _title(recorded.run.scenario), str(path), remark)
+
+
+def _title(scenario: str) -> str:
+    if is_rehearsal(scenario):
+        return rehearsed(scenario.removeprefix(PREFIX)).title
+    return SCENARIOS[scenario].title if scenario in SCENARIOS else ""
 
 
 def part_of(recorded: Journal, findings: tuple[Finding, ...], title: str, file: str = "", remark: str = "") -> Part:

@@ -16,8 +16,9 @@ import msgspec
 import pytest
 
 from lab.clusters.base import Capability, Cluster
-from lab.errors import NotCapable
+from lab.errors import NotCapable, UsageError
 from lab.journal import read_journal
+from lab.replay import recheck, repeatable
 from lab.runbook import Drill, Runbook, find, mystery, parse, problems_of, rehearse_on, shipped
 from lab.runbook.ability import require_able
 from lab.runbook.desk import Desk
@@ -208,9 +209,16 @@ async def test_drills_are_kept_and_shown_beside_the_last_one(
     folder = tmp_path / "drills"
 
     write_drill(drill, folder)
-    data, page = write_drill(later, folder)
+    data, page = write_drill(later, folder, journal)
 
-    assert read_drills(folder) == [drill, later]
+    first, second = read_drills(folder)
+    assert (first, msgspec.structs.replace(second, journal="")) == (drill, later)
+    assert f"| journal | [{second.journal}](" in page.read_text(encoding="utf-8")
+    judged = recheck(folder / second.journal)
+    assert judged.verdict is Verdict.PASS
+    assert {"signals", "remedy", "service level", "conserved"} <= {finding.check for finding in judged.findings}
+    with pytest.raises(UsageError, match=f"'lab rehearse short --seed {seed}' rehearses again"):
+        repeatable(folder / second.journal, judged.journal)
     assert data.suffix == ".json"
     assert f"last drill ({drill.started}, automatic)" in page.read_text(encoding="utf-8")
     assert "| time to recover |" in markdown(drill, None)
