@@ -15,6 +15,7 @@ from lab.db.engine import IsolationLevel, session_factory
 from lab.studies.claims.base import Claim, Measured, Part
 from lab.studies.claims.bench import DRIVERS, Bench, sa_warnings, sqlstate_of
 from lab.studies.claims.models import Account
+from lab.studies.claims.needs import Need
 
 ROUNDS: Final = 10
 """How often an interleaving is run."""
@@ -231,6 +232,7 @@ CLAIMS = (
         (False, False),
         "on the engine, or session.connection(execution_options=...) before the first statement",
         on_execute,
+        of_server=frozenset({Need.WEAKER_LEVEL}),
     ),
     Claim(
         "serializable-is-not-strict",
@@ -245,5 +247,6 @@ CLAIMS = (
         (True,),
         "do so at weaker levels, or let the database subtract: values(balance=Account.balance - x)",
         for_update,
+        of_server=frozenset({Need.WEAKER_LEVEL}),
     ),
 )
