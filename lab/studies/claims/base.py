@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lab.clusters.base import Capability
 from lab.studies.claims.bench import Bench
+from lab.studies.claims.needs import Need
 from lab.verdict import Finding, Verdict
 
 
@@ -62,7 +63,10 @@ Measure = Callable[[Bench], Awaitable[Measured]]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A *sentence* that people believe; whether each of its parts is *expect*-ed to hold; what to do *instead*."""
+    """A *sentence* that people believe; whether each of its parts is *expect*-ed to hold; what to do *instead*.
+
+    *needs* is what the cluster must be able to do, *of_server* what the server must have: else the claim is left out.
+    """
 
     name: str
     sentence: str
@@ -70,6 +74,7 @@ class Claim:
     instead: str
     measure: Measure
     needs: frozenset[Capability] = frozenset()
+    of_server: frozenset[Need] = frozenset()
 
     @property
     def expected(self) -> Truth:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+import enum
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +20,7 @@ from lab.db.target import Address, Target
 from lab.studies.claims.base import Claim, Measured, Part
 from lab.studies.claims.bench import DRIVERS, Bench, sent
 from lab.studies.claims.models import Author
+from lab.studies.claims.needs import Need
 
 IDLE: Final = 3
 """Connections that die in a pool."""
@@ -31,15 +34,23 @@ RUNS: Final = 12
 _ONE = text("SELECT 1")
 
 
+class Death(enum.Enum):
+    """How connections end on the way: closed in an orderly way (FIN), or reset (RST)."""
+
+    CLOSED = enum.auto()
+    RESET = enum.auto()
+
+
 async def pre_ping(bench: Bench, *, ping: bool = True) -> Measured:
-    """Let connections die in the pool (the server ends them; a reset comes) and in a transaction, with pings or not."""
+    """Let connections die in the pool and in a transaction, closed or reset on the way, with pings or not."""
     await bench.fresh()
     on: list[str] = []
     off: list[str] = []
     for driver in DRIVERS:
-        for reset in (False, True):
-            on += await _idle(bench, driver, reset=reset, ping=ping)
-            off += await _idle(bench, driver, reset=reset, ping=False)
+        for death in Death:
+            on += await _idle(bench, driver, death, ping=ping)
+            off += await _idle(bench, driver, death, ping=False)
+    pools = len(DRIVERS) * len(Death)
     midway = [await _in_transaction(bench, driver, ping=ping) for driver in DRIVERS]
     failed = [error for error in midway if error]
     kinds = sorted(set(off))
@@ -49,7 +60,7 @@ async def pre_ping(bench: Bench, *, ping: bool = True) -> Measured:
             Part(
                 "connections that died in the pool give no error",
                 None if not off else not on,
-                f"{len(on)} errors with it, {len(off)} without, in {len(DRIVERS) * 2} pools of {IDLE} dead connections",
+                f"{len(on)} errors with it, {len(off)} without, in {pools} pools of {IDLE} dead connections",
             ),
             Part(
                 "connections that drop in a transaction give no error",
@@ -61,17 +72,14 @@ async def pre_ping(bench: Bench, *, ping: bool = True) -> Measured:
     )
 
 
-async def _idle(bench: Bench, driver: Driver, *, reset: bool, ping: bool) -> list[str]:
+async def _idle(bench: Bench, driver: Driver, death: Death, *, ping: bool) -> list[str]:
     """Return the errors that an application meets when every connection in its pool has died."""
-    async with AsyncExitStack() as stack:
-        target = await _own_proxy(bench, stack) if reset else bench.cluster.direct
+    async with _own_proxy(bench) as target:
         engine = bench.engine(driver, target=target, pool_size=IDLE, pool_pre_ping=ping)
-        pids = await _fill(engine)
-        if reset:
-            await bench.cluster.control.reset_connections(f"{bench.name}-cut")
-        else:
-            await bench.terminate(pids)
-        await asyncio.sleep(NEWS)
+        async with AsyncExitStack() as stack:
+            for _ in range(IDLE):
+                await stack.enter_async_context(engine.connect())
+        await _end(bench, death)
         errors = []
         for _ in range(IDLE):
             try:
@@ -83,36 +91,38 @@ async def _idle(bench: Bench, driver: Driver, *, reset: bool, ping: bool) -> lis
     return errors
 
 
-async def _own_proxy(bench: Bench, stack: AsyncExitStack) -> Target:
-    """Return the database behind a proxy of its own, so that a reset touches nobody else."""
+@asynccontextmanager
+async def _own_proxy(bench: Bench) -> AsyncIterator[Target]:
+    """Yield the database behind a proxy of its own, so that what dies there is nobody else's."""
     direct, name = bench.cluster.direct, f"{bench.name}-cut"
     proxy = await bench.cluster.control.create(name, "127.0.0.1:0", str(direct.addresses[0]), protocol="postgresql")
-    stack.push_async_callback(bench.cluster.control.delete, name)
-    host, _, port = proxy.listen.rpartition(":")
-    return replace(direct, addresses=(Address(host, int(port)),))
+    try:
+        host, _, port = proxy.listen.rpartition(":")
+        yield replace(direct, addresses=(Address(host, int(port)),))
+    finally:
+        await bench.cluster.control.delete(name)
 
 
-async def _fill(engine: AsyncEngine) -> list[int]:
-    """Have the pool hold as many connections as it may; return their sessions' numbers on the server."""
-    pids = []
-    async with AsyncExitStack() as stack:
-        for _ in range(IDLE):
-            connection = await stack.enter_async_context(engine.connect())
-            pids.append(int(await connection.scalar(text("SELECT pg_backend_pid()")) or 0))
-    return pids
+async def _end(bench: Bench, death: Death) -> None:
+    """End every connection through the proxy, and give the clients time to hear of it."""
+    control, name = bench.cluster.control, f"{bench.name}-cut"
+    await (control.close_connections(name) if death is Death.CLOSED else control.reset_connections(name))
+    await asyncio.sleep(NEWS)
 
 
 async def _in_transaction(bench: Bench, driver: Driver, *, ping: bool) -> str:
     """Return the error of a transaction whose connection dies between two statements, or nothing."""
-    engine = bench.engine(driver, pool_pre_ping=ping)
-    await _fill(engine)
-    try:
-        async with engine.begin() as connection:
-            pid = int(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
-            await bench.terminate([pid])
-            await connection.execute(_ONE)
-    except (DBAPIError, OSError) as error:
-        return f"{driver} {type(error).__name__}"
+    async with _own_proxy(bench) as target:
+        engine = bench.engine(driver, target=target, pool_pre_ping=ping)
+        try:
+            async with engine.begin() as connection:
+                await connection.execute(_ONE)
+                await _end(bench, Death.CLOSED)
+                await connection.execute(_ONE)
+        except (DBAPIError, OSError) as error:
+            return f"{driver} {type(error).__name__}"
+        finally:
+            await engine.dispose()
     return ""
 
 
@@ -166,5 +176,6 @@ CLAIMS = (
         (True, False),
         "what SQLAlchemy caches is SQL text; plans are the server's, and change after five runs",
         query_cache,
+        of_server=frozenset({Need.PLAN_COUNTS}),
     ),
 )

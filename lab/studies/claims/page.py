@@ -23,6 +23,9 @@ a fresh one. When a library changes, `lab run claims` fails and says what was se
 lab run claims --json > claims.json; python -m lab.studies.claims claims.json > docs/claims.md
 ```
 
+On a cluster of CockroachDB the same is expected. What a claim *needs* that not every server has is asked of the server
+before, and a claim that the server cannot show is left out, with the reason.
+
 Times are told as ratios only, and they and percentages are not compared; verdicts and parts are.
 """
 
@@ -38,7 +41,11 @@ class PartData(msgspec.Struct, frozen=True):
 
 
 class ClaimData(msgspec.Struct, frozen=True):
-    """A claim as the data of a run has it; *figure* is None if it could not be measured."""
+    """A claim as the data of a run has it.
+
+    *figure* is None if it could not be measured; *needs* names what a server may not have, and *left_out* says what of
+    that, or of the cluster, was missing in this run.
+    """
 
     claim: str
     sentence: str
@@ -46,6 +53,13 @@ class ClaimData(msgspec.Struct, frozen=True):
     figure: str | None
     parts: tuple[PartData, ...]
     instead: str
+    needs: tuple[str, ...] = ()
+    left_out: str | None = None
+
+    @property
+    def seen(self) -> str:
+        """The cell of the table."""
+        return self.figure or (f"left out, as {self.left_out}" if self.left_out else "could not be measured")
 
 
 class RunData(msgspec.Struct, frozen=True):
@@ -62,7 +76,7 @@ def read(data: Json) -> RunData:
 
 def to_markdown(run: RunData) -> str:
     """Return the page."""
-    rows = [(f"[{one.claim}](#{one.claim})", one.verdict, one.figure or "could not be measured") for one in run.claims]
+    rows = [(f"[{one.claim}](#{one.claim})", one.verdict, one.seen) for one in run.claims]
     parts = [_INTRODUCTION, f"Measured on {run.about}.\n", _table(("claim", "verdict", "what was seen"), rows)]
     parts += [_section(one) for one in run.claims]
     parts.append("## Not measured\n\n" + _table(("sentence", "why not"), UNMEASURED))
@@ -72,12 +86,13 @@ def to_markdown(run: RunData) -> str:
 def _section(one: ClaimData) -> str:
     rows = [(part.says, _HOLDS[part.holds], part.seen) for part in one.parts]
     table = _table(("what it says", "holds", "what was seen"), rows)
-    return f"## {one.claim}\n\n> {one.sentence}\n\n**{one.verdict}**\n\n{table}\nInstead: {one.instead}.\n"
+    needs = f"\nNeeds: a server that has the {', '.join(one.needs)}.\n" if one.needs else ""
+    return f"## {one.claim}\n\n> {one.sentence}\n\n**{one.verdict}**\n\n{table}\nInstead: {one.instead}.\n{needs}"
 
 
 def rows_of(page: str) -> tuple[str, ...]:
     """Return what two runs have to agree on: headings, sentences, verdicts and parts, but no figures or versions."""
-    lines = [line for line in page.splitlines() if line.startswith(("## ", "> ", "| ", "**", "Instead: "))]
+    lines = [line for line in page.splitlines() if line.startswith(("## ", "> ", "| ", "**", "Instead: ", "Needs: "))]
     return tuple(" ".join(_compared(line).split()) for line in lines if not line.startswith("| -"))
 
 

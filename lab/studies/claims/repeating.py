@@ -20,6 +20,7 @@ from lab.db.drivers import Driver
 from lab.studies.claims.base import Claim, Measured, Part
 from lab.studies.claims.bench import DRIVERS, Bench, sqlstate_of
 from lab.studies.claims.models import Account, Versioned
+from lab.studies.claims.needs import Need
 
 ATTEMPTS: Final = 5
 """How often a retry policy tries."""
@@ -274,6 +275,7 @@ CLAIMS = (
         (False, False, True, False),
         "never repeat IntegrityError; at StaleDataError and 40001 repeat the whole transaction, with its reads",
         integrity,
+        of_server=frozenset({Need.WEAKER_LEVEL}),
     ),
     Claim(
         "do-execute-retry",

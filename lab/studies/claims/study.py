@@ -18,7 +18,8 @@ from lab.history import Json, Outcome
 from lab.observer import Observer
 from lab.studies.base import Study, StudyResult, StudyTable
 from lab.studies.claims.base import Claim, Measured, Truth, judge
-from lab.studies.claims.bench import bench
+from lab.studies.claims.bench import Bench, bench
+from lab.studies.claims.needs import lacking
 from lab.verdict import Finding, Verdict, merge
 
 WITHIN: Final = 20.0
@@ -31,12 +32,16 @@ _SAYS, _SEEN = 38, 34
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A claim, what was measured of it (None: nothing could be), and the finding."""
+    """A claim, what was measured of it (None: nothing could be), and the finding.
+
+    *left_out* says what the cluster or its server does not have that the claim needs; empty if nothing is missing.
+    """
 
     claim: Claim
     measured: Measured | None
     finding: Finding
     seconds: float
+    left_out: str = ""
 
     @property
     def truth(self) -> Truth:
@@ -45,19 +50,27 @@ class Answer:
 
 
 async def ask(claim: Claim, cluster: Cluster, seed: int) -> Answer:
-    """Measure one claim on a started cluster; what keeps it from being measured leaves it unclear."""
+    """Measure one claim on a started cluster, or leave it out; whatever else keeps it from that leaves it unclear."""
     began = time.monotonic()
-    measured, trouble = None, ""
-    if missing := missing_of(cluster, claim.needs):
-        trouble = f"the cluster '{cluster.name}' does not have {', '.join(missing)}"
-    else:
-        try:
-            async with asyncio.timeout(WITHIN), bench(cluster, seed) as place:
+    measured, trouble, left_out = None, "", ""
+    try:
+        async with asyncio.timeout(WITHIN), bench(cluster, seed) as place:
+            left_out = await _missing(claim, cluster, place)
+            if not left_out:
                 measured = await claim.measure(place)
-        except (SQLAlchemyError, OSError, LabError) as error:
-            about = " ".join(str(getattr(error, "orig", None) or error).split())
-            trouble = about or type(error).__name__
-    return Answer(claim, measured, judge(claim, measured, trouble), time.monotonic() - began)
+    except (SQLAlchemyError, OSError, LabError) as error:
+        about = " ".join(str(getattr(error, "orig", None) or error).split())
+        trouble = about or type(error).__name__
+    finding = judge(claim, measured, left_out or trouble)
+    return Answer(claim, measured, finding, time.monotonic() - began, left_out)
+
+
+async def _missing(claim: Claim, cluster: Cluster, place: Bench) -> str:
+    if missing := missing_of(cluster, claim.needs):
+        return f"'{cluster.name}' has no {', '.join(missing)}"
+    if absent := await lacking(place, sorted(claim.of_server)):
+        return f"the server has no {', '.join(absent)}"
+    return ""
 
 
 def study_of(claim: Claim) -> Study:
@@ -88,7 +101,7 @@ def study_of_all(claims: Sequence[Claim]) -> Study:
             observer.phase(claim.name)
             answers.append(await ask(claim, cluster, seed))
             observer.completed(Outcome.OK)
-        verdict = merge(answer.finding.verdict for answer in answers)
+        verdict = merge(answer.finding.verdict for answer in answers if not answer.left_out)
         seconds = sum(answer.seconds for answer in answers)
         return StudyResult(
             "claims", verdict, _findings(answers), table_of(answers), data_of(cluster.about, answers), seconds
@@ -99,21 +112,29 @@ def study_of_all(claims: Sequence[Claim]) -> Study:
 
 
 def _findings(answers: Sequence[Answer]) -> tuple[Finding, ...]:
-    """Return one finding for all that is as expected, and one for each claim that is not."""
-    others = [answer.finding for answer in answers if answer.finding.verdict is not Verdict.PASS]
-    expected = len(answers) - len(others)
-    told = Finding("claims", Verdict.PASS, f"{expected} of {len(answers)} are as true as expected")
+    """Return one finding for all that is as expected, and one for each claim that is not; none for what is left out."""
+    asked = [answer for answer in answers if not answer.left_out]
+    others = [answer.finding for answer in asked if answer.finding.verdict is not Verdict.PASS]
+    expected = len(asked) - len(others)
+    absent = f", {len(answers) - len(asked)} left out" if len(asked) < len(answers) else ""
+    told = Finding("claims", Verdict.PASS, f"{expected} of {len(answers)} are as true as expected{absent}")
     return (told, *others) if expected else tuple(others)
 
 
 def table_of(answers: Sequence[Answer]) -> StudyTable:
     """Return claim, verdict and decisive figure."""
-    rows = [
-        (a.claim.name, a.truth.value, a.measured.figure if a.measured else "could not be measured") for a in answers
-    ]
-    counts = ", ".join(f"{sum(a.truth is truth for a in answers)} {truth}" for truth in Truth)
+    rows = [(a.claim.name, "-" if a.left_out else a.truth.value, _figure(a)) for a in answers]
+    asked = [answer.truth for answer in answers if not answer.left_out]
+    counts = ", ".join(f"{asked.count(truth)} {truth}" for truth in Truth)
     note = "'lab run claims/NAME' shows the sentence, its parts, and what to do instead"
-    return StudyTable(("claim", "verdict", "what was seen"), tuple(rows), (counts, note))
+    absent = [f"{answer.claim.name}: left out, as {answer.left_out}" for answer in answers if answer.left_out]
+    return StudyTable(("claim", "verdict", "what was seen"), tuple(rows), (counts, *absent, note))
+
+
+def _figure(answer: Answer) -> str:
+    if answer.measured:
+        return answer.measured.figure
+    return "left out" if answer.left_out else "could not be measured"
 
 
 def _parts_of(answer: Answer) -> StudyTable:
@@ -138,6 +159,8 @@ def _answer_data(answer: Answer) -> Json:
         "verdict": answer.truth.value,
         "expected": claim.expected.value,
         "figure": measured.figure if measured else None,
+        "left_out": answer.left_out or None,
+        "needs": [need.value for need in sorted(claim.of_server)],
         "parts": [{"says": p.says, "holds": p.holds, "seen": p.seen} for p in measured.parts] if measured else [],
         "instead": claim.instead,
         "finding": answer.finding.why,
