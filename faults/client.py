@@ -44,6 +44,7 @@ class ProxyInfo(msgspec.Struct, frozen=True):
     enabled: bool
     toxics: list[ToxicInfo]
     failed_dials: int = 0
+    vanished: bool = False
 
 
 class ConnectionInfo(msgspec.Struct, frozen=True):
@@ -199,6 +200,14 @@ class ControlClient:
     async def disable(self, name: str) -> ProxyInfo:
         """Refuse new connections and cut the live ones; toxics stay."""
         return await self._call("POST", _path(name), ProxyInfo, {"enabled": False})
+
+    async def vanish(self, name: str) -> ProxyInfo:
+        """Have a proxy acknowledge nothing and say nothing, as if its host were lost (this package's server only)."""
+        return await self._call("PATCH", _path(name), ProxyInfo, {"vanished": True})
+
+    async def come_back(self, name: str) -> ProxyInfo:
+        """End `vanish` (this package's server only)."""
+        return await self._call("PATCH", _path(name), ProxyInfo, {"vanished": False})
 
     async def add(
         self, proxy: str, toxic: Toxic, *, name: str | None = None, stream: Stream = "downstream", toxicity: float = 1.0

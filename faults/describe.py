@@ -29,6 +29,7 @@ def describe_proxy(proxy: Proxy) -> Json:
         "upstream": proxy.upstream,
         "enabled": proxy.enabled,
         "protocol": proxy.protocol,
+        "vanished": proxy.vanished,
         "failed_dials": proxy.failed_dials,
         "toxics": [describe_toxic(placed) for placed in toxics],
     }

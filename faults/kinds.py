@@ -60,6 +60,18 @@ class Down:
 
 
 @dataclass(frozen=True, slots=True)
+class Vanish:
+    """The host of a node's gateway is lost: nothing is acknowledged, refused or closed any more, until it is back."""
+
+    on: str = ONE_NODE
+    kind: ClassVar[str] = "vanish"
+
+    def __str__(self) -> str:
+        """Say what it does in a few words."""
+        return f"gateway of {self.on} vanished"
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Every live connection through a node's gateway is reset once; new ones are welcome."""
 
@@ -184,11 +196,23 @@ class BendLinks:
 
 
 Fault: TypeAlias = (
-    Bend | Down | Cut | Crash | Strike | Kill | Pause | Drain | RollingRestart | Disconnect | Isolate | BendLinks
+    Bend
+    | Down
+    | Vanish
+    | Cut
+    | Crash
+    | Strike
+    | Kill
+    | Pause
+    | Drain
+    | RollingRestart
+    | Disconnect
+    | Isolate
+    | BendLinks
 )
 
-_SIMPLE: dict[str, type[Down | Cut | Crash | Kill | Pause | Drain | RollingRestart | Disconnect]] = {
-    kind.kind: kind for kind in (Down, Cut, Crash, Kill, Pause, Drain, RollingRestart, Disconnect)
+_SIMPLE: dict[str, type[Down | Vanish | Cut | Crash | Kill | Pause | Drain | RollingRestart | Disconnect]] = {
+    kind.kind: kind for kind in (Down, Vanish, Cut, Crash, Kill, Pause, Drain, RollingRestart, Disconnect)
 }
 """Faults with no more to say than where they strike."""
 

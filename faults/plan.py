@@ -26,6 +26,7 @@ from faults.kinds import (
     Pause,
     RollingRestart,
     Strike,
+    Vanish,
     fault_from_json,
     fault_to_json,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "RollingRestart",
     "Step",
     "Strike",
+    "Vanish",
     "after",
     "at",
     "before_commit",

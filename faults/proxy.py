@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from faults.address import format_address, parse_address
+from faults.endpoint import reset_on_close
 from faults.errors import BadRequest, Conflict, ListenFailed, NotFound
 from faults.evidence import EvidenceBook, Record
 from faults.gate import Gate
-from faults.link import Connection, Stream, reset_on_close
+from faults.link import Connection, Stream
 from faults.rulebook import RuleBook
 from faults.toxics import Toxic
+from faults.vanishing import Vanishing
 
 logger = logging.getLogger(__name__)
 
@@ -71,11 +73,17 @@ class Proxy:
         self._listener: socket.socket | None = None
         self._dials: dict[Connection, tuple[socket.socket, asyncio.Task[None]]] = {}
         self._down: Record | None = None
+        self._gone: Vanishing | None = None
 
     @property
     def enabled(self) -> bool:
         """Whether it listens."""
         return self._listener is not None
+
+    @property
+    def vanished(self) -> bool:
+        """Whether its host is gone, as its clients see it."""
+        return self._gone is not None
 
     def listens_at(self, address: str | None) -> bool:
         """Whether *address* (None or empty: any) is where it listens, as it was asked for or as it was resolved."""
@@ -128,6 +136,7 @@ class Proxy:
 
     def close(self) -> None:
         """End for good."""
+        self.come_back()
         self.stop()
         for toxic in list(self.toxics):
             self.remove_toxic(toxic)
@@ -137,6 +146,8 @@ class Proxy:
         self._listener = listener
         self.listen = format_address(listener.getsockname())
         self._up_again()
+        if self._gone is not None:
+            self._gone.listener(listener)
         asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     def _stop_listening(self) -> None:
@@ -149,6 +160,32 @@ class Proxy:
         if self._down is not None:
             self._evidence.end(self._down)
             self._down = None
+
+    # --- being gone ---------------------------------------------------------------------------------------------
+
+    async def vanish(self) -> None:
+        """Acknowledge nothing and say nothing, on live connections and new ones. Raise BadRequest if that cannot be."""
+        if self._gone is not None:
+            return
+        gone = Vanishing(self._evidence.open(self.name, "vanished", "vanished"))
+        self._gone = gone
+        try:
+            if self._listener is not None:
+                gone.listener(self._listener)
+            for connection, (client, _) in self._dials.items():
+                if connection.id not in self.connections:
+                    gone.dialling(connection, client)
+            await gone.established([one for one in self.connections.values() if not one.over])
+        except BaseException:
+            self.come_back()
+            raise
+
+    def come_back(self) -> None:
+        """Be there again: what was held is sent, what has ended meanwhile ends."""
+        if self._gone is not None:
+            gone, self._gone = self._gone, None
+            gone.end([*self.connections.values(), *self._dials])
+            self._evidence.end(gone.record)
 
     def cut_connections(self, *, reset: bool = True) -> int:
         """End every live connection (RST or FIN on both sides) and go on listening; return how many there were."""
@@ -242,6 +279,8 @@ class Proxy:
             connection = Connection(next(self._numbers), format_address(address), self._began, self._ended)
             dial = asyncio.get_running_loop().create_task(self._connect(connection, client))
             self._dials[connection] = client, dial
+            if self._gone is not None:  # it was in the queue
+                self._gone.dialling(connection, client)
             dial.add_done_callback(functools.partial(self._dialled, connection, client))
 
     def _accept_again(self, listener: socket.socket) -> None:
@@ -279,7 +318,10 @@ class Proxy:
     def _give_up(self, connection: Connection, client: socket.socket) -> None:
         connection.cut()
         self.connections.pop(connection.id, None)
-        client.close()
+        if self._gone is not None:
+            self._gone.keep(client)
+        else:
+            client.close()
 
     def _ended(self, connection: Connection) -> None:
         self.connections.pop(connection.id, None)

@@ -44,6 +44,7 @@ class ProxyRequest(msgspec.Struct, forbid_unknown_fields=True):
     enabled: bool | None = None
     toxics: list[ToxicRequest] | None = None
     protocol: str | None = None
+    vanished: bool | None = None
 
 
 _Request = TypeVar("_Request", ToxicRequest, ProxyRequest, list[ProxyRequest], RuleRequest)
@@ -175,6 +176,7 @@ class Registry:
         for proxy in self.proxies.values():
             for toxic in list(proxy.toxics):
                 proxy.remove_toxic(toxic)
+            proxy.come_back()
             try:
                 proxy.start()
             except FaultError as problem:
@@ -213,6 +215,8 @@ def check_proxy(request: ProxyRequest, where: str = "") -> list[WantedToxic]:
     parse_address(cast("str", request.upstream), "upstream")
     if request.listen:
         parse_address(request.listen, "listen")
+    if request.vanished:
+        raise BadRequest(f'a proxy vanishes when it is there: PATCH it with {{"vanished": true}}{where}')
     toxics = [_wanted(toxic) for toxic in request.toxics or ()]
     names = [toxic.name for toxic in toxics]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -245,6 +249,14 @@ def _wanted(request: ToxicRequest) -> WantedToxic:
     name = request.name or f"{request.type}_{stream}"
     _check_name(name)
     return WantedToxic(name, toxic, stream, toxicity)
+
+
+async def set_vanished(proxy: Proxy, vanished: bool | None) -> None:
+    """Have a proxy vanish or come back; None leaves it as it is. Raise BadRequest where no proxy can vanish."""
+    if vanished:
+        await proxy.vanish()
+    elif vanished is not None:
+        proxy.come_back()
 
 
 def add_toxic(proxy: Proxy, request: ToxicRequest) -> PlacedToxic:

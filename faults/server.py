@@ -21,7 +21,7 @@ from faults.address import resolve_listen
 from faults.describe import describe_connections, describe_evidence, describe_proxy, describe_toxic
 from faults.errors import BadRequest, FaultError, ListenFailed
 from faults.http import REGISTRY, json_answer, read_body
-from faults.registry import ProxyRequest, Registry, ToxicRequest, add_toxic, decode, update_toxic
+from faults.registry import ProxyRequest, Registry, ToxicRequest, add_toxic, decode, set_vanished, update_toxic
 from faults.rule_routes import rule_routes
 
 API_VERSION = "2.12.0"
@@ -129,7 +129,9 @@ async def _update(request: web.Request) -> web.Response:
     name = request.match_info["proxy"]
     request.app[REGISTRY].proxy(name)
     wanted = await _resolved(decode(await read_body(request), ProxyRequest))
-    return json_answer(describe_proxy(request.app[REGISTRY].update(name, wanted)))
+    proxy = request.app[REGISTRY].update(name, wanted)
+    await set_vanished(proxy, wanted.vanished)
+    return json_answer(describe_proxy(proxy))
 
 
 async def _delete(request: web.Request) -> web.Response:

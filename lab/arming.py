@@ -24,6 +24,7 @@ from faults.plan import (
     Pause,
     RollingRestart,
     Strike,
+    Vanish,
     targets,
 )
 from faults.topology import LinkName, links_between, links_of
@@ -76,6 +77,17 @@ async def _down(cluster: Cluster, _name: str, fault: Down) -> Heal:
         return _sum(_latest(await cluster.control.evidence(), "down", nodes))
 
     await all_of(*(gateways.lose_gateway(node) for node in nodes))
+    return heal
+
+
+async def _vanish(cluster: Cluster, _name: str, fault: Vanish) -> Heal:
+    control, nodes = cluster.control, _nodes(cluster, fault)
+
+    async def heal() -> Evidence:
+        await all_of(*(control.come_back(node) for node in nodes))
+        return _sum(_latest(await control.evidence(), "vanished", nodes))
+
+    await all_of(*(control.vanish(node) for node in nodes))
     return heal
 
 
@@ -214,6 +226,7 @@ _ARMING: dict[type[Fault], Callable[[Cluster, str, Any], Awaitable[Heal]]] = {
     Pause: _pause,
     RollingRestart: _rolling_restart,
     Strike: _strike,
+    Vanish: _vanish,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from faults import silence
 from faults.client import ControlClient, EvidenceInfo
 from faults.node import DisconnectsNodes, DrainsNodes, KillsNodes, PausesNodes
 from faults.plan import (
@@ -24,6 +25,7 @@ from faults.plan import (
     Pause,
     RollingRestart,
     Strike,
+    Vanish,
 )
 from faults.topology import LinkName
 from faults.toxics import Toxic
@@ -42,6 +44,9 @@ class Capability(enum.StrEnum):
 
     GATEWAY_LOSS = "gateway loss"
     """Losing the gateway of a node together with everything that runs through it."""
+
+    VANISHING = "vanishing"
+    """The gateway of a node falling silent, as a lost host does: nothing is acknowledged. Linux."""
 
     SERVER_CRASH = "server crash"
     """Killing the database server without warning, and starting it again."""
@@ -74,7 +79,9 @@ class Capability(enum.StrEnum):
     """A setting has the database fail transactions by itself (CockroachDB's inject_retry_errors_enabled, from 21.2)."""
 
 
-ON_THE_WAY = frozenset({Capability.TOXICS, Capability.WIRE_RULES, Capability.GATEWAY_LOSS})
+ON_THE_WAY = frozenset({Capability.TOXICS, Capability.WIRE_RULES, Capability.GATEWAY_LOSS}) | (
+    {Capability.VANISHING} if silence.POSSIBLE else frozenset()
+)
 """What every cluster can do, as it is done by the gateways in front of it."""
 
 OWN_NODES = ON_THE_WAY | {
@@ -240,6 +247,7 @@ NEEDS: dict[type[Fault], Capability] = {
     Bend: Capability.TOXICS,
     Cut: Capability.TOXICS,
     Down: Capability.GATEWAY_LOSS,
+    Vanish: Capability.VANISHING,
     Crash: Capability.SERVER_CRASH,
     Strike: Capability.WIRE_RULES,
     Kill: Capability.NODE_KILL,

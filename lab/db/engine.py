@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from lab.db.dialects import trust_row_counts
 from lab.db.drivers import OPENERS, Bounds, Driver, open_psycopg_sync
 from lab.db.errors import ConnectTimedOut
+from lab.db.lateness import tell_late_commands
 from lab.db.ping import bound_ping
 from lab.db.target import Address, Target
 from lab.db.tcp import Tcp
@@ -56,7 +57,8 @@ def resilient_engine(
       ping would wait for ever [stopped, idle]. None: only the other bounds hold.
     - *connect_timeout*: a node that accepts and says nothing [black hole, idle]; later a ConnectTimedOut is raised,
       every other connect error stays the driver's own.
-    - *command_timeout*: the client's bound for one exchange, for both drivers [black hole, COMMIT].
+    - *command_timeout*: the client's bound for one exchange, for both drivers [black hole, COMMIT]. What is late is
+      an OperationalError, and its connection is replaced, even if the server is only slow [late, but alive].
     - *close_timeout*: for being polite to a connection that is given up, before it is cut [stopped, in tx].
     - *pool_timeout*: how long to wait for a place in the pool [pool_timeout].
     - *pool_size*, *max_overflow*: beyond the size connections are opened and closed for one user each [overflow].
@@ -64,8 +66,10 @@ def resilient_engine(
     - *statement_timeout*, *idle_in_transaction_timeout*: the server's bounds, given when a connection starts: a `SET`
       would leak to the next user [SET leaks]. The second frees the locks of a client that is gone [black hole, in tx].
       None leaves the server's own.
-    - *tcp_user_timeout*, *keepalive*: for packets that nobody acknowledges; they end what waits without a bound of its
-      own. While a proxy or the kernel of a stopped process acknowledges they do nothing [stopped, COMMIT].
+    - *tcp_user_timeout*: a host that is gone acknowledges nothing that is sent [vanished, question not acknowledged].
+    - *keepalive*: it is gone after it has acknowledged the question: nothing is sent, and only a probe tells [vanished,
+      answer never comes]. Both end what waits without a bound of its own; while a proxy or the kernel of a stopped
+      process acknowledges they do nothing [stopped, COMMIT].
     """
     url = _url(target, driver)
     tcp = Tcp(tcp_user_timeout, keepalive)
@@ -172,6 +176,7 @@ def _bounds(
 
 def _mend(engine: Engine, ping_timeout: float | None) -> None:
     trust_row_counts(engine.dialect)
+    tell_late_commands(engine)
     if ping_timeout is not None:
         bound_ping(engine.dialect, ping_timeout)
 

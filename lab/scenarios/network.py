@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faults.plan import EVERY_NODE, ONE_NODE, Bend, at, before_commit, pulses
+from faults.plan import EVERY_NODE, ONE_NODE, Bend, Vanish, after, at, before_commit, pulses
 from faults.toxics import Bandwidth, Latency, ResetPeer, Slicer, Timeout
 from lab.checks import doubted
 from lab.scenario import EngineSettings, Scenario
@@ -38,6 +38,15 @@ SCENARIOS = (
         policy=right,
         engine=impatient,
         plan=(at(0.2, Bend(Timeout(), on="n2", stream="upstream"), lasting=4.0),),
+        expect=unnoticed(longest=3.0),
+    ),
+    Scenario(
+        name="host-vanishes",
+        title="the host of one gateway is gone: nothing is acknowledged, nothing refused; then it is back",
+        workload=bank,
+        policy=right,
+        engine=impatient,
+        plan=(after(40, Vanish(on="n2"), lasting=1.5),),
         expect=unnoticed(longest=3.0),
     ),
     Scenario(

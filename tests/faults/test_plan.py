@@ -34,6 +34,7 @@ from faults.plan import (
     Plan,
     RollingRestart,
     Step,
+    Vanish,
     after,
     at,
     before_commit,
@@ -72,6 +73,7 @@ STREAMS: st.SearchStrategy[Any] = st.sampled_from(["upstream", "downstream"])
 FAULTS = (
     st.builds(Bend, toxics(), PLACES, STREAMS, st.floats(0, 1))
     | st.builds(Down, PLACES)
+    | st.builds(Vanish, PLACES)
     | st.builds(Cut, PLACES)
     | st.builds(Crash, PLACES | st.just(SERVER))
     | st.sampled_from([Kill, Pause, Drain, RollingRestart, Disconnect]).flatmap(lambda kind: st.builds(kind, PLACES))
@@ -177,7 +179,9 @@ def test_pulses_are_the_same_fault_again_and_again() -> None:
     assert {(step.fault, step.lasting) for step in steps} == {(Cut(), 0.05)}
 
 
-@pytest.mark.parametrize(("kind", "fault"), [("down", Down()), ("cut", Cut()), ("crash", Crash())])
+@pytest.mark.parametrize(
+    ("kind", "fault"), [("down", Down()), ("vanish", Vanish()), ("cut", Cut()), ("crash", Crash())]
+)
 def test_a_fault_that_says_no_target_in_json_has_the_one_that_it_has_in_python(kind: str, fault: object) -> None:
     assert Plan.from_json({"steps": [{"at": 1, "fault": {"kind": kind}}]}).steps[0].fault == fault
 

@@ -77,14 +77,14 @@ black hole, ping, psycopg resilient | 1 x raw lab.ConnectTimedOut; 3 opened; poo
 black hole, ping, psycopg sync resilient | 1 x OperationalError psycopg.ConnectionTimeout; 3 opened; pool 0/3/0; works
 black hole, in tx, asyncpg off | hangs; pool 1/3/0
 black hole, in tx, asyncpg on | hangs; pool 1/3/0
-black hole, in tx, asyncpg resilient | 1 x raw TimeoutError; 1 opened; pool 0/3/0; works
+black hole, in tx, asyncpg resilient | 1 x OperationalError TimeoutError; 1 opened; pool 0/3/0; works
 black hole, in tx, psycopg off | hangs; pool 1/3/0
 black hole, in tx, psycopg on | hangs; pool 1/3/0
 black hole, in tx, psycopg resilient | 1 x psycopg.OperationalError; 3 opened; pool 0/3/0; works
 black hole, in tx, psycopg sync resilient | 1 x psycopg.OperationalError; 3 opened; pool 0/3/0; works
 black hole, COMMIT, asyncpg off | hangs; pool 1/3/0
 black hole, COMMIT, asyncpg on | hangs; pool 1/3/0
-black hole, COMMIT, asyncpg resilient | 1 x raw TimeoutError; 1 opened; pool 0/3/0; works
+black hole, COMMIT, asyncpg resilient | 1 x OperationalError TimeoutError; 3 opened; pool 0/3/0; works
 black hole, COMMIT, psycopg off | hangs; pool 1/3/0
 black hole, COMMIT, psycopg on | hangs; pool 1/3/0
 black hole, COMMIT, psycopg resilient | 1 x psycopg.OperationalError; 3 opened; pool 0/3/0; works
@@ -157,14 +157,14 @@ stopped, ping, psycopg resilient | no error; 3 opened; pool 0/3/0; works
 stopped, ping, psycopg sync resilient | no error; 3 opened; pool 0/3/0; works
 stopped, in tx, asyncpg off | hangs; pool 1/3/0
 stopped, in tx, asyncpg on | hangs; pool 1/3/0
-stopped, in tx, asyncpg resilient | 1 x raw TimeoutError; 3 opened; pool 0/3/0; works
+stopped, in tx, asyncpg resilient | 1 x OperationalError TimeoutError; 3 opened; pool 0/3/0; works
 stopped, in tx, psycopg off | hangs; pool 1/3/0
 stopped, in tx, psycopg on | hangs; pool 1/3/0
 stopped, in tx, psycopg resilient | 1 x psycopg.OperationalError; 3 opened; pool 0/3/0; works
 stopped, in tx, psycopg sync resilient | 1 x psycopg.OperationalError; 3 opened; pool 0/3/0; works
 stopped, COMMIT, asyncpg off | hangs; pool 1/3/0
 stopped, COMMIT, asyncpg on | hangs; pool 1/3/0
-stopped, COMMIT, asyncpg resilient | 1 x raw TimeoutError; 3 opened; pool 0/3/0; works
+stopped, COMMIT, asyncpg resilient | 1 x OperationalError TimeoutError; 3 opened; pool 0/3/0; works
 stopped, COMMIT, psycopg off | hangs; pool 1/3/0
 stopped, COMMIT, psycopg on | hangs; pool 1/3/0
 stopped, COMMIT, psycopg resilient | 1 x psycopg.OperationalError; 3 opened; pool 0/3/0; works
@@ -192,6 +192,8 @@ terminated in tx (sqlalchemy#13241), asyncpg | asyncpg.InterfaceError, then anot
 terminated in tx (sqlalchemy#13241), psycopg | OperationalError psycopg.AdminShutdown 57P01, then another connection, which works; 0 in use
 cancelled task, asyncpg | CancelledError, its connection replaced at the next checkout; 0 in use, 1 idle
 cancelled task, psycopg | CancelledError, its connection replaced at the next checkout; 0 in use, 1 idle
+late, but alive, asyncpg | OperationalError TimeoutError, its connection replaced
+late, but alive, psycopg | psycopg.OperationalError, its connection replaced
 first host refuses, one DSN, asyncpg | goes on to the next
 first host refuses, one DSN, psycopg | goes on to the next
 first host a black hole, one DSN, asyncpg | raw TimeoutError
@@ -200,6 +202,10 @@ spread, one DSN, asyncpg | [6, 0, 0] connections; n1 lost: [0, 6, 0]; n1 back: [
 spread, one DSN, psycopg | [6, 0, 0] connections; n1 lost: [0, 6, 0]; n1 back: [0, 6, 0]
 spread, resilient, asyncpg | [2, 2, 2] connections; n1 lost: [0, 2, 2] after 2 x raw ConnectionRefusedError; n1 back: [1, 3, 2]
 spread, resilient, psycopg | [2, 2, 2] connections; n1 lost: [0, 2, 2] after 2 x psycopg.OperationalError; n1 back: [1, 3, 2]
+vanished, question not acknowledged, asyncpg | without tcp_user_timeout: hangs; with: DBAPIError asyncpg.ConnectionDoesNotExistError 08003
+vanished, question not acknowledged, psycopg | without tcp_user_timeout: hangs; with: psycopg.OperationalError
+vanished, answer never comes, asyncpg | without keepalive: hangs; with: DBAPIError asyncpg.ConnectionDoesNotExistError 08003
+vanished, answer never comes, psycopg | without keepalive: hangs; with: psycopg.OperationalError
 """
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from lab.clusters.base import Cluster
+from lab.db.engine import resilient_engine
 from lab.studies.pool.cells import Client
 from lab.studies.pool.engines import heard, plain_arguments, plain_url
 from lab.studies.pool.facts import told
@@ -203,6 +204,24 @@ async def _busy(place: Place, pid: int) -> None:
             await asyncio.sleep(0.01)
 
 
+async def _late(place: Place) -> str:
+    direct = place.cluster.direct
+    engine = resilient_engine(direct, driver=place.client.driver, pool_size=1, command_timeout=SHORT * 2)
+    try:
+        first = await greenlet_spawn(_one, engine.sync_engine)
+        try:
+            async with engine.begin() as connection:
+                await connection.execute(text("SELECT 1"))
+                await connection.execute(text("SELECT pg_sleep(3)"))
+        except Exception as error:
+            seen = told(error)
+        else:
+            seen = "no error"
+        return f"{seen}, its connection {_fate(first, await greenlet_spawn(_one, engine.sync_engine))}"
+    finally:
+        await engine.dispose()
+
+
 def _pool(engine: Engine) -> QueuePool:
     pool = engine.pool
     if not isinstance(pool, QueuePool):
@@ -228,5 +247,6 @@ HABITS: Final[dict[str, Look]] = {
     "SET leaks": _on(_leak, **_SMALL),
     "terminated in tx (sqlalchemy#13241)": _terminated,
     "cancelled task": _cancelled,
+    "late, but alive": _late,
 }
 """Name -> what looks at it with one client, and returns what it saw in a sentence."""

@@ -134,10 +134,14 @@ What the tables come to:
   one can be had. Nothing saves who is struck in mid-transaction or at COMMIT: that is what retries are for.
 - Where nothing answers, pre-ping alone makes nothing better: it waits for ever itself. With a bound it is what
   replaces connections that look alive (*stopped, idle*).
-- One death is news for the whole pool (3 opened), except for asyncpg's command_timeout: a raw TimeoutError is no
-  disconnect to SQLAlchemy, and each other connection has to be found out by its own ping (*black hole, in tx*: 1
-  opened).
-- asyncpg's errors at connect come out raw, and so does what its command_timeout raises.
+- One death is news for the whole pool (3 opened), except for a statement that outlasts asyncpg's command_timeout
+  (*black hole, in tx*: 1 opened). SQLAlchemy replaces its connection, though the server may only be slow (*late, but
+  alive*), and leaves the others to their own pings. A COMMIT that is late is news for all (*black hole, COMMIT*): that,
+  and that both come as OperationalError, is what `resilient_engine` adds; asyncpg's TimeoutError would come out raw.
+- asyncpg's errors at connect come out raw.
+- A host that is gone acknowledges nothing (**vanished**; everywhere else some kernel does). Without command_timeout,
+  which is out of the way there, only tcp_user_timeout finds out what was sent in vain, and only keepalive that no
+  answer to an acknowledged question will ever come. *Hangs* is there no answer within the bound of the look.
 
 The bound of *resilient* is a formula (`lab.db.Waits`): pool_timeout + ping_timeout + connect_timeout + 2 *
 command_timeout + 2 * close_timeout, here {WAITS.unit:g} s. No cell of it hangs.

@@ -7,6 +7,7 @@ from collections.abc import Set
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from lab.cleanup import together
 from lab.clusters.base import Capability, Cluster
 from lab.db.engine import resilient_engine
 from lab.db.quiet import quiet_drivers
@@ -22,6 +23,7 @@ from lab.studies.pool.hosts import HOSTS
 from lab.studies.pool.judge import Seen, judge
 from lab.studies.pool.matrix import make_table, measure_cells
 from lab.studies.pool.render import Matrix, data_of, table_of
+from lab.studies.pool.vanished import VANISHED
 from lab.verdict import merge
 
 
@@ -39,7 +41,7 @@ async def measure(cluster: Cluster, seed: int, observer: Observer) -> StudyResul
 async def measure_all(cluster: Cluster, observer: Observer) -> Matrix:
     """Measure, and tell *observer* of every cell."""
     cells = [cell for cell in all_cells() if cell.needs <= cluster.capabilities]
-    looks = dict(HOSTS) if cluster.direct.dialect != "postgresql" else {**HABITS, **HOSTS}
+    looks = looks_of(cluster.capabilities, cluster.direct.dialect)
     try:
         # First, as the restart at the end of the cells would end what is open here.
         seen = await look_at(cluster, looks, observer)
@@ -52,21 +54,33 @@ async def measure_all(cluster: Cluster, observer: Observer) -> Matrix:
 
 
 async def look_at(cluster: Cluster, looks: dict[str, Look], observer: Observer) -> tuple[Seen, ...]:
-    """Take the further looks, one after the other: some are about the order of things."""
-    seen = []
+    """Take the further looks, one after the other, as some are about the order of things; the slow ones at once."""
+    seen: list[Seen] = []
     truth = resilient_engine(cluster.direct, application_name="lab-truth")
     try:
         await make_table(truth)
-        for number, (title, look) in enumerate(looks.items()):
-            for client in (Client.ASYNCPG, Client.PSYCOPG):
-                observer.phase(title)
-                began = time.monotonic()
-                text = await look(Place(cluster, truth, client, f"look{number:02}-{client}"))
-                seen.append(Seen(title, client, text, time.monotonic() - began))
-                observer.completed(Outcome.OK)
+
+        async def one(number: int, title: str, client: Client) -> Seen:
+            observer.phase(title)
+            began = time.monotonic()
+            text = await looks[title](Place(cluster, truth, client, f"look{number:02}-{client}"))
+            observer.completed(Outcome.OK)
+            return Seen(title, client, text, time.monotonic() - began)
+
+        turns = [(n, title, client) for n, title in enumerate(looks) for client in (Client.ASYNCPG, Client.PSYCOPG)]
+        seen += [await one(*turn) for turn in turns if turn[1] not in VANISHED]
+        async with together() as group:
+            tasks = [group.create_task(one(*turn)) for turn in turns if turn[1] in VANISHED]
+        seen += [task.result() for task in tasks]
     finally:
         await truth.dispose()
     return tuple(seen)
+
+
+def looks_of(capabilities: Set[Capability], dialect: Dialect) -> dict[str, Look]:
+    """Return the further looks that a cluster is able to show."""
+    habits = HABITS if dialect == "postgresql" else {}
+    return {**habits, **HOSTS, **(VANISHED if Capability.VANISHING in capabilities else {})}
 
 
 def left_out(name: str, capabilities: Set[Capability], dialect: Dialect) -> list[str]:
@@ -79,6 +93,8 @@ def left_out(name: str, capabilities: Set[Capability], dialect: Dialect) -> list
             told.append(f"{death}: {len(cells)} cells left out, as '{name}' has no {', '.join(sorted(lacks))}")
     if dialect != "postgresql":
         told.append(f"{', '.join(HABITS)}: left out, as they ask PostgreSQL for its backends")
+    if Capability.VANISHING not in capabilities:
+        told.append(f"{'; '.join(VANISHED)}: left out, as '{name}' has no {Capability.VANISHING}")
     return told
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import JSON, column, literal, select, text
+from sqlalchemy import JSON, column, func, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from lab.db import (
@@ -30,6 +31,7 @@ from lab.db import (
 )
 from lab.db.drivers import Driver, cut
 from lab.db.target import Dialect
+from lab.retry import Decision, Phase, classify
 from tests.lab.db.forwarder import Loss, forwarding
 
 
@@ -207,3 +209,42 @@ def test_the_key_is_taken_in_sql_that_both_databases_know(dialect: Dialect, driv
     take = insert(IdempotencyKey).values(key="k").on_conflict_do_nothing().returning(IdempotencyKey.key)
     sql = str(take.compile(dialect=engine.dialect))
     assert "ON CONFLICT DO NOTHING RETURNING idempotency_keys.key" in sql
+
+
+async def test_a_late_commit_is_an_unknown_outcome_that_an_application_can_catch_and_news_for_the_whole_pool(
+    target: Target,
+) -> None:
+    home, pid = target.addresses[0], select(func.pg_backend_pid())
+    async with forwarding(home.host, home.port) as gateway:
+        there = replace(target, addresses=(Address("127.0.0.1", gateway.port),))
+        engine = resilient_engine(there, command_timeout=0.3, close_timeout=0.1, pool_size=2, ping_timeout=None)
+        try:
+            async with engine.connect() as one, engine.connect() as two:
+                before = {await one.scalar(pid), await two.scalar(pid)}
+                gateway.arm(b"COMMIT", Loss.SILENT_REQUEST)
+                with pytest.raises(OperationalError) as late:
+                    await one.commit()
+            assert isinstance(late.value.orig, TimeoutError)
+            assert late.value.connection_invalidated
+            assert classify(late.value, Phase.COMMIT) is Decision.UNKNOWN
+            assert classify(late.value, Phase.STATEMENT) is Decision.RETRY
+            async with engine.connect() as one, engine.connect() as two:
+                assert before.isdisjoint({await one.scalar(pid), await two.scalar(pid)})
+        finally:
+            await engine.dispose()
+
+
+async def test_a_late_statement_costs_its_own_connection_and_no_other(target: Target) -> None:
+    engine = resilient_engine(target, command_timeout=0.2, pool_size=2)
+    pid = select(func.pg_backend_pid())
+    try:
+        async with engine.connect() as one, engine.connect() as two:
+            slow, calm = await one.scalar(pid), await two.scalar(pid)
+            with pytest.raises(OperationalError, match="pg_sleep"):
+                await one.execute(select(func.pg_sleep(3)))
+        async with engine.connect() as one, engine.connect() as two:
+            left = {await one.scalar(pid), await two.scalar(pid)}
+        assert calm in left
+        assert slow not in left
+    finally:
+        await engine.dispose()

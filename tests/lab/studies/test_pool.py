@@ -30,6 +30,7 @@ from lab.studies.pool.judge import Seen, judge
 from lab.studies.pool.matrix import SLACK, measure_cells
 from lab.studies.pool.render import Matrix, data_of, page_of, page_of_data, table_of
 from lab.studies.pool.study import left_out, look_at
+from lab.studies.pool.vanished import VANISHED
 from lab.suite import Suite
 from lab.verdict import Finding, Verdict
 
@@ -127,7 +128,8 @@ def test_a_look_that_shows_something_else_fails() -> None:
 async def test_looks_are_taken_with_both_drivers(cluster: Cluster) -> None:
     if cluster.direct.dialect != "postgresql":
         pytest.skip("the looks ask PostgreSQL for its backends")
-    chosen = {name: HABITS[name] for name in ("SET leaks", "cancelled task", "no reset on return", "pool_recycle")}
+    names = ("SET leaks", "late, but alive", "cancelled task", "no reset on return", "pool_recycle")
+    chosen = {name: HABITS[name] for name in names}
     seen = await look_at(cluster, chosen, Nobody())
     assert [(one.title, one.client) for one in seen][:2] == [
         ("SET leaks", Client.ASYNCPG),
@@ -136,8 +138,17 @@ async def test_looks_are_taken_with_both_drivers(cluster: Cluster) -> None:
     assert {one.name: one.text for one in seen if one.text not in EXPECTED[one.name]} == {}
 
 
+async def test_only_the_settings_of_the_kernel_find_out_that_a_host_has_vanished(cluster: Cluster) -> None:
+    if Capability.VANISHING not in cluster.capabilities:
+        pytest.skip(f"{cluster.name} has no {Capability.VANISHING}")
+    seen = await look_at(cluster, dict(VANISHED), Nobody())
+    assert len(seen) == 4
+    assert {one.name: one.text for one in seen if one.text not in EXPECTED[one.name]} == {}
+
+
 def test_something_is_expected_of_every_cell_and_every_look_and_of_nothing_else() -> None:
-    looks = {f"{title}, {client}" for title in {**HABITS, **HOSTS} for client in (Client.ASYNCPG, Client.PSYCOPG)}
+    titles = {**HABITS, **HOSTS, **VANISHED}
+    looks = {f"{title}, {client}" for title in titles for client in (Client.ASYNCPG, Client.PSYCOPG)}
     assert set(EXPECTED) == {cell.name for cell in all_cells()} | looks
 
 
@@ -170,7 +181,7 @@ def test_the_table_fits_into_80_columns() -> None:
     seen = tuple(
         Seen(name.rpartition(", ")[0], Client(name.rpartition(", ")[2]), EXPECTED[name][0], 0.0)
         for name in EXPECTED
-        if name.rpartition(", ")[0] in {**HABITS, **HOSTS}
+        if name.rpartition(", ")[0] in {**HABITS, **HOSTS, **VANISHED}
     )
     result = StudyResult("pool", Verdict.PASS, (), table_of(Matrix(cells, seen)), None, 1.0)
     console = Console(file=io.StringIO(), width=WIDTH)
