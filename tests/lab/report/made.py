@@ -17,7 +17,7 @@ PLAN: dict[str, Json] = {"seed": 7, "steps": [{"after": 60, "fault": {"kind": "d
 def run_of(scenario: str = "gateway-lost", text: str = "") -> Run:
     """Return the header of a run; *text* stands wherever somebody's words may."""
     started = "2026-01-02T03:04:05+00:00"
-    return Run(scenario, f"embedded: {text or 'a server'}", 7, f"Policy{text}", started, PLAN, {f"lab{text}": "1"})
+    return Run(scenario, f"embedded: {text or 'a server'}", 7, f"RetryPolicy{text}", started, PLAN, {f"lab{text}": "1"})
 
 
 def recorded(run: Run, operations: int = 400, *, text: str = "") -> Journal:

@@ -132,7 +132,7 @@ async def test_what_cannot_be_measured_is_doubt_with_the_reason(cluster: Cluster
 
 async def test_what_the_cluster_lacks_for_a_claim_is_told(cluster: Cluster) -> None:
     answer = await ask(replace(CLAIM, needs=frozenset({Capability.LEASES})), cluster, 7)
-    assert answer.finding.why == "could not be measured: the cluster 'embedded' does not have leases"
+    assert answer.finding.why == "could not be measured: 'embedded' has no leases"
 
 
 @pytest.mark.parametrize(
