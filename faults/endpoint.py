@@ -47,7 +47,8 @@ class Endpoint(asyncio.Protocol):
         """Begin: whatever the other side has sent meanwhile goes out first."""
         self._transport = cast("asyncio.Transport", transport)
         if self.connection.over:
-            self.abort(reset=True)
+            end = self._own_end or functools.partial(self.abort, reset=True)
+            end()
             return
         self.connection.endpoint_made(self)
         # No buffer of our own beyond what the system takes: the source is paused as soon as the sink is full.
@@ -163,9 +164,9 @@ class Endpoint(asyncio.Protocol):
 
     def abort(self, *, reset: bool) -> None:
         """Close at once, dropping what has been written; *reset* sends RST instead of FIN."""
-        if self._transport is None or self.lost:
+        if self.lost:
             return
-        if self.frozen:
+        if self.frozen or self._transport is None:
             self._held.clear()
             self._own_end = functools.partial(self.abort, reset=reset)
             return

@@ -173,9 +173,9 @@ class Proxy:
             if self._listener is not None:
                 gone.listener(self._listener)
             for connection, (client, _) in self._dials.items():
-                if connection.id not in self.connections:
-                    gone.dialling(connection, client)
-            await gone.established([one for one in self.connections.values() if not one.over])
+                gone.dialling(connection, client)
+            settled = [one for one in self.connections.values() if not one.over and one not in self._dials]
+            await gone.established(settled)
         except BaseException:
             self.come_back()
             raise
@@ -200,7 +200,8 @@ class Proxy:
                 record.note(connection.id, connection.client)
             if reset:
                 reset_on_close(client)
-            dial.cancel()
+            if self._gone is None or connection.id not in self.connections:  # a join that is cancelled ends its client
+                dial.cancel()
         for connection in list(self.connections.values()):
             if not connection.over:
                 record.note(connection.id, connection.client)

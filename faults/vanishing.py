@@ -37,7 +37,7 @@ class Vanishing:
         self._silent.append(sock)
 
     def dialling(self, connection: Connection, client: socket.socket) -> None:
-        """Take hold of a client whose server has not answered yet: nothing was sent to it."""
+        """Take hold of a client that waits for its server, or is being joined to it: nothing was sent to it yet."""
         connection.client_end.freeze()
         self._hush(connection, client)
 

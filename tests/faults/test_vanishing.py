@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from typing import Any
 
 import pytest
 
 from faults import silence
+from faults.address import format_address, parse_address
 from faults.client import ControlClient
 from faults.errors import BadRequest, ControlRefused
-from tests.faults.wire import Wire
+from faults.evidence import EvidenceBook
+from faults.proxy import Proxy
+from faults.rulebook import RuleBook
+from tests.faults.wire import Peer, Wire, soon
 
 pytestmark = pytest.mark.skipif(not silence.POSSIBLE, reason="sockets fall silent on Linux only")
 
@@ -91,6 +96,41 @@ async def test_connections_that_are_cut_meanwhile_end_when_the_proxy_is_back(wir
     assert await client.quiet(0.05)
     await wire.control.come_back(wire.name)
     assert await client.ending() == "reset"
+
+
+@pytest.mark.parametrize(("reset", "end"), [(True, "reset"), (False, "fin")])
+async def test_a_client_that_is_just_being_joined_to_its_server_hears_nothing_either(
+    monkeypatch: pytest.MonkeyPatch, *, reset: bool, end: str
+) -> None:
+    """The proxy has the server's socket already, and not yet the client's."""
+    loop, arrived, joined = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    join = loop.connect_accepted_socket
+
+    async def held(*arguments: Any) -> object:
+        arrived.set()
+        await joined.wait()
+        return await join(*arguments)
+
+    monkeypatch.setattr(loop, "connect_accepted_socket", held)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        proxy = Proxy(
+            "p", "127.0.0.1:0", format_address(server.getsockname()), seed=7, evidence=EvidenceBook(), rules=RuleBook()
+        )
+        proxy.start()
+        client = Peer(socket.create_connection(parse_address(proxy.listen, "listen")))
+        try:
+            await soon(arrived.wait())
+            await proxy.vanish()
+            assert proxy.cut_connections(reset=reset) == 1
+            joined.set()
+            assert await client.quiet(0.05)
+            await client.send(b"is anybody there?")
+            assert silence.unacknowledged(client.sock) == 17
+            proxy.come_back()
+            assert await client.ending() == end
+        finally:
+            client.close()
+            proxy.close()
 
 
 async def test_new_connections_meet_silence_and_are_welcome_afterwards(wire: Wire) -> None:

@@ -133,12 +133,6 @@ async def test_the_matrix_leaves_no_action_out_on_a_narrow_terminal(cluster: Clu
         assert max(map(len, text.splitlines())) <= max(width, 80)
 
 
-async def test_twenty_moments_a_second_and_more(cluster: Cluster) -> None:
-    """Half of it here: tests share the machine."""
-    found = await explored(cluster, shop.once)
-    assert len(found.cases) / found.seconds > 10
-
-
 @pytest.mark.parametrize(
     ("unit", "why"),
     [
