@@ -285,13 +285,18 @@ def test_only_operations_that_are_under_way_are_in_memory(
     for count in (600, 1_800):
         pairs = ((("invoke", 1, "write", n), ("ok", 1, "write", n)) for n in range(count))
         path = written(tmp_path, WAYS[way](list(itertools.chain.from_iterable(pairs))))
-        tracemalloc.start()
-        try:
-            deque(read_operations(path), maxlen=0)
-            peaks.append(tracemalloc.get_traced_memory()[1])
-        finally:
-            tracemalloc.stop()
+        peaks.append(min(peak_of_reading(path) for _ in range(3)))  # what others of the process hold is not in all
     assert peaks[1] < peaks[0] * 1.3
+
+
+def peak_of_reading(path: Path) -> int:
+    """Return the most bytes that were held at once."""
+    tracemalloc.start()
+    try:
+        deque(read_operations(path), maxlen=0)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("pattern", ["etcd/*.log", "elle/*.edn", "jepsen/*.edn", "knossos/*.edn"])
