@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +27,7 @@ class Death(enum.StrEnum):
     """They are cut, and new ones are refused, until somebody listens again."""
 
     RESTART = "restart"
-    """The server is killed, and is up again when the application goes on."""
+    """The server (of a cluster, the node behind them) is killed, and is up again when the application goes on."""
 
     STOPPED = "stopped"
     """The processes behind them stand still (SIGSTOP) and stay so; new connections are served."""
@@ -87,6 +87,12 @@ class Cell:
         """What the cluster must be able to do."""
         of_moment = {Capability.WIRE_RULES} if self.moment in (Moment.PING, Moment.COMMIT) else set()
         return frozenset(of_moment | _NEEDS.get(self.death, set()))
+
+    def lacks(self, capabilities: Set[Capability]) -> frozenset[Capability]:
+        """Return what a cluster with these *capabilities* does not have: a node that is killed is a crash, too."""
+        return (
+            self.needs - capabilities - ({Capability.SERVER_CRASH} if Capability.NODE_KILL in capabilities else set())
+        )
 
 
 _NEEDS: Final[dict[Death, set[Capability]]] = {

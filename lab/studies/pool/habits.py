@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from lab.db.engine import resilient_engine
 from lab.studies.pool.cells import Client
 from lab.studies.pool.engines import heard, plain_arguments, plain_url
 from lab.studies.pool.facts import told
-from lab.studies.pool.matrix import TABLE
+from lab.studies.pool.table import INSERT, TABLE
 
 SHORT: Final = 0.2
 """Seconds of pool_timeout here."""
@@ -27,10 +28,11 @@ SHORT: Final = 0.2
 USERS: Final = 5
 """Connections of a pool that is to be seen at work."""
 
+_numbers = itertools.count()
+_QUESTION = text("SELECT 1")
 _PID = text("SELECT pg_backend_pid()")
 _SHOW = text("SELECT current_setting('statement_timeout')")
 _COUNT = text(f"SELECT count(*) FROM {TABLE} WHERE cell = :cell")  # noqa: S608 - a constant
-_INSERT = text(f"INSERT INTO {TABLE} (cell) VALUES (:cell)")  # noqa: S608 - a constant
 _END = text("SELECT pg_terminate_backend(:pid, 5000)")
 
 
@@ -70,15 +72,22 @@ def _pid(connection: Connection) -> int:
     return int(connection.execute(_PID).scalar_one())
 
 
+def _number(connection: Connection) -> int:
+    """Return what tells the driver's connection from every other one: the pool keeps it with that connection."""
+    number: int = connection.info.setdefault("number", next(_numbers))
+    return number
+
+
 def _one(engine: Engine) -> int:
     with engine.connect() as connection:
-        return _pid(connection)
+        connection.execute(_QUESTION)
+        return _number(connection)
 
 
 def _held(engine: Engine, count: int) -> list[int]:
     connections = [engine.connect() for _ in range(count)]
     try:
-        return [_pid(connection) for connection in connections]
+        return [_number(connection) for connection in connections]
     finally:
         for connection in connections:
             connection.close()
@@ -86,8 +95,9 @@ def _held(engine: Engine, count: int) -> list[int]:
 
 def _recycle(engine: Engine, _place: Place) -> str:
     with engine.connect() as connection:
-        first = _pid(connection)
-        again = _pid(connection)
+        first = _number(connection)
+        connection.execute(_QUESTION)
+        again = _number(connection)
     kept = "kept" if again == first else "replaced"
     idle = "open" if _pool(engine).checkedin() == 1 else "closed"
     return f"{kept} while in use, {idle} while idle, {_fate(first, _one(engine))} at the next checkout"
@@ -146,14 +156,14 @@ async def _terminated(place: Place) -> str:
     errors: list[str] = []
 
     def work(connection: Connection) -> None:
-        connection.execute(_INSERT, {"cell": place.name})
+        connection.execute(INSERT, {"cell": place.name})
         connection.execute(text("SELECT 1"))
 
     try:
         try:
             async with engine.begin() as session:
                 await session.run_sync(work)
-                pid = await session.run_sync(_pid)
+                first, pid = await session.run_sync(_number), await session.run_sync(_pid)
                 await _end(place, pid)
                 await heard([(await session.get_raw_connection()).driver_connection])
                 await session.run_sync(work)
@@ -162,7 +172,7 @@ async def _terminated(place: Place) -> str:
         out = _pool(engine.sync_engine).checkedout()
         try:
             again = await greenlet_spawn(_one, engine.sync_engine)
-            errors.append("then another connection, which works" if again != pid else "then the same connection")
+            errors.append("then another connection, which works" if again != first else "then the same connection")
         except Exception as error:
             errors.append(f"then {told(error)}")
         return f"{', '.join(errors)}; {out} in use"
@@ -179,8 +189,9 @@ async def _cancelled(place: Place) -> str:
     engine = place.engine(pool_size=1, max_overflow=0)
     try:
         first = await greenlet_spawn(_one, engine.sync_engine)
-        task = asyncio.create_task(_sleep(engine))
-        await _busy(place, first)
+        asleep: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(_sleep(engine, asleep))
+        await _busy(place, await asleep)
         task.cancel()
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
         pool = _pool(engine.sync_engine)
@@ -191,8 +202,9 @@ async def _cancelled(place: Place) -> str:
         await engine.dispose()
 
 
-async def _sleep(engine: AsyncEngine) -> None:
+async def _sleep(engine: AsyncEngine, pid: asyncio.Future[int]) -> None:
     async with engine.connect() as connection:
+        pid.set_result(await connection.run_sync(_pid))
         await connection.execute(text("SELECT pg_sleep(30)"))
 
 
@@ -250,3 +262,6 @@ HABITS: Final[dict[str, Look]] = {
     "late, but alive": _late,
 }
 """Name -> what looks at it with one client, and returns what it saw in a sentence."""
+
+OF_POSTGRESQL: Final = frozenset({"SET leaks", "terminated in tx (sqlalchemy#13241)", "cancelled task"})
+"""Those of the habits that ask for what PostgreSQL alone has: SET LOCAL in every version, sessions by process."""

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection
 
 from lab.cleanup import to_its_end, together
 from lab.clusters.base import Cluster
@@ -18,7 +17,9 @@ from lab.errors import Unhealthy
 from lab.studies.pool.cells import Cell, Death, Moment
 from lab.studies.pool.engines import POLL, Pooled, at, waits_of
 from lab.studies.pool.facts import Facts, Measured, PoolState, told
-from lab.studies.pool.strike import PATIENCE, Restart, Scene, scene
+from lab.studies.pool.restart import Restart
+from lab.studies.pool.strike import PATIENCE, Scene, scene
+from lab.studies.pool.table import INSERT, make_table
 
 USERS: Final = 4
 """Users of a pool: the one that is struck, and one more than would be needed to meet every connection of the pool."""
@@ -34,9 +35,6 @@ LONGEST: Final = 90.0
 
 AT_ONCE: Final = 12
 """Cells measured at the same time."""
-
-TABLE: Final = "lab_pool_units"
-_INSERT = text(f"INSERT INTO {TABLE} (cell) VALUES (:cell)")  # noqa: S608 - a constant
 
 
 async def measure_cells(
@@ -67,13 +65,6 @@ async def measure_cells(
     finally:
         await truth.dispose()
     return tuple(found[cell] for cell in cells)
-
-
-async def make_table(truth: AsyncEngine) -> None:
-    """Make the table of the users' work anew."""
-    for sql in (f"DROP TABLE IF EXISTS {TABLE}", f"CREATE TABLE {TABLE} (cell text NOT NULL)"):
-        async with truth.begin() as connection:
-            await connection.exec_driver_sql(sql)
 
 
 async def measure_cell(here: Scene, cell: Cell) -> Measured:
@@ -155,11 +146,11 @@ class _Trial:
         self._struck = time.monotonic()
 
     def _unit(self, connection: Connection) -> None:
-        connection.execute(_INSERT, {"cell": self._here.name})
+        connection.execute(INSERT, {"cell": self._here.name})
         connection.commit()
 
     def _struck_unit(self, connection: Connection) -> None:
-        connection.execute(_INSERT, {"cell": self._here.name})
+        connection.execute(INSERT, {"cell": self._here.name})
         self._pooled.here(self._strike)
         self._unit(connection)
 

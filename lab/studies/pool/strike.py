@@ -14,52 +14,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from faults.errors import ControlRefused
 from faults.pgwire.rules import Rule, Where
 from faults.toxics import Timeout
-from lab.clusters.base import Cluster, CrashesServer, PausesBackends
+from lab.clusters.base import Cluster, PausesBackends
 from lab.clusters.gateways import address_of
 from lab.clusters.postgres import free_port
 from lab.db.target import Address
 from lab.errors import Unhealthy
 from lab.studies.pool.cells import Death, Moment
 from lab.studies.pool.engines import POLL, Pooled, heard
+from lab.studies.pool.restart import Restart
 
 PATIENCE: Final = 10.0
-"""Seconds within which what was asked of a proxy or of the server has to have happened."""
-
-TOGETHER: Final = 60.0
-"""Seconds until all cells of a restart are ready for it."""
+"""Seconds within which what was asked of a proxy has to have happened."""
 
 _PIDS = text("SELECT pid FROM pg_stat_activity WHERE application_name LIKE :name")
 _LOSSES = frozenset({Death.FIN, Death.RST, Death.REFUSED, Death.RESTART})
-
-
-class Restart:
-    """One crash and one restart of the server for all the cells that wait for it.
-
-    Who was struck during a ping goes on at once: it is back before the server is.
-    """
-
-    def __init__(self, cluster: Cluster, cells: int) -> None:
-        self._cluster = cluster
-        self._left = cells
-        self._happened = asyncio.Event()
-        self._pinging: list[asyncio.Task[None]] = []
-
-    async def __call__(self, pinging: asyncio.Task[None] | None) -> None:
-        """Return when the server was killed and is up again: which it is once every cell has asked for it."""
-        self._pinging += [] if pinging is None else [pinging]
-        self._left -= 1
-        if self._left == 0:
-            server = cast("CrashesServer", self._cluster)
-            await server.crash_server()
-            if self._pinging:
-                await asyncio.wait(self._pinging, timeout=PATIENCE)
-            await server.restart_server()
-            self._happened.set()
-        try:
-            async with asyncio.timeout(TOGETHER):
-                await self._happened.wait()
-        except TimeoutError as error:
-            raise Unhealthy(f"not every cell was ready for the restart within {TOGETHER:g} s") from error
 
 
 @dataclass(slots=True)

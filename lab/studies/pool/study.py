@@ -18,11 +18,12 @@ from lab.observer import Observer
 from lab.studies.base import Study, StudyResult
 from lab.studies.pool.cells import Client, Death, all_cells
 from lab.studies.pool.expected import EXPECTED
-from lab.studies.pool.habits import HABITS, Look, Place
+from lab.studies.pool.habits import HABITS, OF_POSTGRESQL, Look, Place
 from lab.studies.pool.hosts import HOSTS
 from lab.studies.pool.judge import Seen, judge
-from lab.studies.pool.matrix import make_table, measure_cells
+from lab.studies.pool.matrix import measure_cells
 from lab.studies.pool.render import Matrix, data_of, table_of
+from lab.studies.pool.table import make_table
 from lab.studies.pool.vanished import VANISHED
 from lab.verdict import merge
 
@@ -40,7 +41,7 @@ async def measure(cluster: Cluster, seed: int, observer: Observer) -> StudyResul
 
 async def measure_all(cluster: Cluster, observer: Observer) -> Matrix:
     """Measure, and tell *observer* of every cell."""
-    cells = [cell for cell in all_cells() if cell.needs <= cluster.capabilities]
+    cells = [cell for cell in all_cells() if not cell.lacks(cluster.capabilities)]
     looks = looks_of(cluster.capabilities, cluster.direct.dialect)
     try:
         # First, as the restart at the end of the cells would end what is open here.
@@ -79,7 +80,7 @@ async def look_at(cluster: Cluster, looks: dict[str, Look], observer: Observer) 
 
 def looks_of(capabilities: Set[Capability], dialect: Dialect) -> dict[str, Look]:
     """Return the further looks that a cluster is able to show."""
-    habits = HABITS if dialect == "postgresql" else {}
+    habits = {name: look for name, look in HABITS.items() if dialect == "postgresql" or name not in OF_POSTGRESQL}
     return {**habits, **HOSTS, **(VANISHED if Capability.VANISHING in capabilities else {})}
 
 
@@ -87,12 +88,13 @@ def left_out(name: str, capabilities: Set[Capability], dialect: Dialect) -> list
     """Return a sentence for each part of the matrix that the cluster *name* is not able to show."""
     told = []
     for death in Death:
-        cells = [cell for cell in all_cells() if cell.death is death and not cell.needs <= capabilities]
-        lacks = {need for cell in cells for need in cell.needs} - capabilities
+        cells = [cell for cell in all_cells() if cell.death is death and cell.lacks(capabilities)]
+        lacks = {need for cell in cells for need in cell.lacks(capabilities)}
         if cells:
             told.append(f"{death}: {len(cells)} cells left out, as '{name}' has no {', '.join(sorted(lacks))}")
     if dialect != "postgresql":
-        told.append(f"{', '.join(HABITS)}: left out, as they ask PostgreSQL for its backends")
+        absent = ", ".join(name for name in HABITS if name in OF_POSTGRESQL)
+        told.append(f"{absent}: left out, as they ask for what PostgreSQL alone has")
     if Capability.VANISHING not in capabilities:
         told.append(f"{'; '.join(VANISHED)}: left out, as '{name}' has no {Capability.VANISHING}")
     return told

@@ -126,8 +126,6 @@ def test_a_look_that_shows_something_else_fails() -> None:
 
 
 async def test_looks_are_taken_with_both_drivers(cluster: Cluster) -> None:
-    if cluster.direct.dialect != "postgresql":
-        pytest.skip("the looks ask PostgreSQL for its backends")
     names = ("SET leaks", "late, but alive", "cancelled task", "no reset on return", "pool_recycle")
     chosen = {name: HABITS[name] for name in names}
     seen = await look_at(cluster, chosen, Nobody())
@@ -157,11 +155,15 @@ def test_impossible_cells_are_left_out_with_a_reason() -> None:
     assert len(all_cells()) == len(Death) * (len(Moment) * len(COLUMNS) - 2)
 
 
+NODES = {Capability.TOXICS, Capability.WIRE_RULES}
+
+
 def test_what_a_cluster_cannot_do_leaves_cells_out_and_is_told() -> None:
-    told_of = left_out("local", {Capability.TOXICS, Capability.WIRE_RULES}, "cockroachdb")
+    told_of = left_out("local", NODES, "cockroachdb")
     assert told_of[0] == "restart: 26 cells left out, as 'local' has no server crash"
     assert told_of[1] == "stopped: 26 cells left out, as 'local' has no backend pause"
-    assert told_of[2].startswith("pool_recycle, FIFO")
+    assert told_of[2].startswith("SET leaks, terminated")
+    assert left_out("local", {*NODES, Capability.NODE_KILL}, "cockroachdb")[0].startswith("stopped: 26 cells")
     assert left_out("embedded", set(Capability), "postgresql") == []
 
 
