@@ -22,7 +22,7 @@ from lab.history import Json, Operation, Outcome
 from lab.report.page.charts import chart_data, epoch_of, evidence_of
 from lab.report.page.commands import replay_command, run_command
 from lab.report.page.content import Part, Report, ledger_of
-from lab.report.witness import label_of, svg
+from lab.report.witness import PAGE_STYLE, label_of, svg
 from lab.verdict import Anomaly, Finding, Verdict
 
 MARKS = {Verdict.PASS: "✔", Verdict.FAIL: "✘", Verdict.INCONCLUSIVE: "?", None: "●"}
@@ -49,7 +49,7 @@ def page_html(report: Report, *, live: bool = False) -> str:
             report=report,
             live=live,
             policy=policy_of(scripts),
-            styles=[Markup(asset(name)) for name in STYLES],  # noqa: S704 - our own files
+            styles=[*(Markup(asset(name)) for name in STYLES), Markup(PAGE_STYLE)],  # noqa: S704 - our own
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files
             data=Markup(_inert(charts_of(report))),  # noqa: S704 - cannot end its element
             parts=[part_html(report, number) for number in range(len(report.parts))],

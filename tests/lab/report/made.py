@@ -40,7 +40,7 @@ def operation(number: int, count: int, text: str = "") -> Operation:
 
 def findings(text: str = "") -> tuple[Finding, ...]:
     """Return one finding of each verdict; the failure has a circle as its witness."""
-    circle = (Dependency(0, 1, "rw", f"T0 missed T1{text}"), Dependency(1, 0, "ww", f"T1 went first{text}"))
+    circle = (Dependency(0, 1, f"rw{text}", f"T0 missed T1{text}"), Dependency(1, 0, "ww", f"T1 went first{text}"))
     anomaly = Anomaly(f"G2{text}", (0, 1), f"why{text}", circle)
     return (
         Finding("conserved", Verdict.PASS, "all of it"),
