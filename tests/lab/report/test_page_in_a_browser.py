@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from lab.report.page.html import page_html
-from tests.lab.report.browser import Tab, opened_browser
+from tests.lab.report.browser import Tab
 from tests.lab.report.made import HOSTILE, report_of
 
 pytestmark = pytest.mark.slow
@@ -22,13 +21,6 @@ MIDDLE = """(() => { document.querySelector('.chart').scrollIntoView({block: 'ce
 const r = document.querySelector('.u-over').getBoundingClientRect();
 return [r.left + r.width * .4, r.top + r.height / 2] })()"""
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
-
-
-@pytest.fixture(scope="module")
-async def tab() -> AsyncIterator[Tab]:
-    """A browser for all tests here."""
-    async with opened_browser() as opened:
-        yield opened
 
 
 @pytest.fixture
