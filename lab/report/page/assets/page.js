@@ -150,7 +150,10 @@ function tip(figure, u) {
 }
 
 function move(figure, u, step) {
-  const at = u.data[0], now = u.cursor.idx ?? (step > 0 ? -1 : at.length), next = Math.max(0, Math.min(at.length - 1, now + step));
+  const at = u.data[0], {min, max} = u.scales.x, now = u.cursor.idx ?? (step > 0 ? -1 : at.length);
+  const first = at.findIndex(value => value >= min), last = at.findLastIndex(value => value <= max);  // of what a zoom shows
+  const next = Math.max(first, Math.min(last, now + step));
+  if (!(next in at)) return;
   figure.dataset.keyed = '1';
   u.setCursor({left: u.valToPos(at[next], 'x'), top: 10});
 }
@@ -224,16 +227,31 @@ function reveal() {
 }
 addEventListener('hashchange', reveal); reveal();
 
-/* A live run: pieces of the page and data of charts, as they change. */
+/* A live run: pieces of the page and data of charts, as they change. What is open, focused or zoomed stays so. */
+const TAKE_FOCUS = 'summary, a, button, [tabindex]';
+function replace(place, html) {
+  const named = () => new Map([...place.querySelectorAll('details')].map(one => [one.firstElementChild.textContent, one]));
+  const open = [...named()].filter(([, one]) => one.open), at = [...place.querySelectorAll(TAKE_FOCUS)].indexOf(document.activeElement);
+  place.innerHTML = html;
+  const now = named();
+  for (const [name] of open) if (now.has(name)) now.get(name).open = true;
+  if (at >= 0) place.querySelectorAll(TAKE_FOCUS)[at]?.focus({preventScroll: true});
+}
+function update(figure, u, end) {
+  const columns = KINDS[figure.dataset.chart].columns(dataOf(figure)), {min, max} = u.scales.x;
+  if (min <= 0 && max >= end) u.setData(columns);
+  else { u.setData(columns, false); u.redraw(); }
+}
 function take(news) {
+  const ends = Object.fromEntries(Object.keys(news.charts).map(name => [name, data[name]?.end]));
   for (const [name, html] of Object.entries(news.parts)) if (!byId(name)) byId('parts').insertAdjacentHTML('beforeend', html);
-  for (const [name, html] of Object.entries(news.pieces)) if (byId(name)) byId(name).innerHTML = html;
+  for (const [name, html] of Object.entries(news.pieces)) if (byId(name)) replace(byId(name), html);
   Object.assign(data, news.charts);
   for (const name of Object.keys(news.parts)) adopt(byId(name));
   for (const figure of document.querySelectorAll('.chart')) {
     if (!(figure.dataset.part in news.charts)) continue;
     const u = charts.get(figure);
-    if (u) u.setData(KINDS[figure.dataset.chart].columns(dataOf(figure)));
+    if (u) update(figure, u, ends[figure.dataset.part]);
     else if (figure.closest('details').open) draw(figure);
   }
 }
