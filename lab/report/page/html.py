@@ -117,7 +117,7 @@ def _environment() -> jinja2.Environment:
         MARKS=MARKS, SAID=SAID, Outcome=Outcome, proof_of=proof_of, ledger_of=ledger_of, plan_of=plan_of,
         run_command=run_command, replay_command=replay_command, evidence=_evidence, sign=_sign, told=_told,
     )  # fmt: skip
-    made.filters.update(count="{:,}".format, ms=_milliseconds, short=_short, rate="{:,.0f}".format)
+    made.filters.update(count="{:,}".format, moments=_moments, ms=_milliseconds, short=_short, rate="{:,.0f}".format)
     return made
 
 
@@ -160,6 +160,11 @@ def _sign(cell: str) -> str:
 
 def _told(value: Json) -> str:
     return _short(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
+def _moments(seconds: Sequence[float]) -> list[str]:
+    """Return moments as they are told, each once."""
+    return list(dict.fromkeys(f"{moment:.2f} s" for moment in seconds))
 
 
 def _short(text: str) -> str:

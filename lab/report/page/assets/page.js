@@ -34,28 +34,31 @@ function seconds(value) {
   return value >= 0.01 ? `${Math.round(value * 1000)} ms` : `${+(value * 1000).toFixed(2)} ms`;
 }
 
-/* The faults: shaded behind the lines, their numbers above, evidence as diamonds on the time axis. */
+/* The faults: shaded behind the lines (once, however many are in force), their numbers above, evidence as diamonds on
+   the time axis. Numbers that would lie over each other are told as one: #1–4, or #1 +3. */
 function shade(u, spans) {
-  const {ctx, bbox} = u, dpr = devicePixelRatio;
-  let labelled = -Infinity;
+  const {ctx, bbox} = u, dpr = devicePixelRatio, all = new Path2D(), edges = new Path2D(), labels = [];
   ctx.save();
   ctx.beginPath(); ctx.rect(bbox.left, bbox.top - 14 * dpr, bbox.width, bbox.height + 14 * dpr); ctx.clip();
   ctx.font = `600 ${11 * dpr}px system-ui, sans-serif`; ctx.textBaseline = 'bottom';
   for (const span of spans) {
     const left = u.valToPos(span.from, 'x', true), right = Math.max(u.valToPos(span.to, 'x', true), left + 2 * dpr);
     if (right < bbox.left || left > bbox.left + bbox.width) continue;
-    ctx.fillStyle = colour('fault'); ctx.fillRect(left, bbox.top, right - left, bbox.height);
-    ctx.strokeStyle = colour('fault-line'); ctx.lineWidth = dpr; ctx.setLineDash([3 * dpr, 3 * dpr]);
-    ctx.beginPath();
-    for (const edge of [left, right]) { ctx.moveTo(edge, bbox.top); ctx.lineTo(edge, bbox.top + bbox.height); }
-    ctx.stroke();
-    const text = `#${span.step}`, at = Math.max(left, bbox.left);
-    if (at > labelled) {
-      ctx.fillStyle = colour('bad'); ctx.fillText(text, at, bbox.top - dpr);
-      labelled = at + ctx.measureText(text).width + 4 * dpr;
-    }
+    all.rect(left, bbox.top, right - left, bbox.height);
+    for (const edge of [left, right]) { edges.moveTo(edge, bbox.top); edges.lineTo(edge, bbox.top + bbox.height); }
+    const at = Math.max(left, bbox.left), last = labels.at(-1);
+    if (last && at < last.at + ctx.measureText(label(last.steps)).width + 4 * dpr) last.steps.push(span.step);
+    else labels.push({at, steps: [span.step]});
   }
+  ctx.fillStyle = colour('fault'); ctx.fill(all);
+  ctx.strokeStyle = colour('fault-line'); ctx.lineWidth = dpr; ctx.setLineDash([3 * dpr, 3 * dpr]); ctx.stroke(edges);
+  ctx.fillStyle = colour('bad');
+  for (const {at, steps} of labels) ctx.fillText(label(steps), at, bbox.top - dpr);
   ctx.restore();
+}
+function label(steps) {
+  const more = steps.length - 1, [first, last] = [steps[0], steps.at(-1)];
+  return !more ? `#${first}` : last - first === more ? `#${first}–${last}` : `#${first} +${more}`;
 }
 function mark(u, spans) {
   const {ctx, bbox} = u, size = 5 * devicePixelRatio, low = bbox.top + bbox.height;
