@@ -30,7 +30,7 @@ from lab.journal import JournalWriter
 from lab.recorder import Recorder
 from lab.records import Record
 from lab.report.live import LiveRun
-from lab.report.live_server import live_view
+from lab.report.live_server import EVERY, News, live_view
 from lab.report.page.content import Report
 from lab.report.page.html import page_html
 from lab.state import RunFolder
@@ -46,6 +46,9 @@ ROUNDS = 16
 
 SECONDS = 2.0
 """How long a window lasts: some looks of the live view are in it."""
+
+LOOKS = 20
+"""How often the work of one look is timed."""
 
 QUIET = 0.5
 """Seconds without a long task (50 ms or more) after which a page is taken to be ready."""
@@ -169,7 +172,17 @@ async def windows(engine: AsyncEngine, journal: Path, watch: Watch) -> list[tupl
                     async with watch(address) if watched else contextlib.nullcontext():
                         found[watched].append(await _window(clients))
             await clients.stop(10)
+        _tell_look(follower)
         return list(zip(found[True], found[False], strict=True))
+
+
+def _tell_look(follower: LiveRun) -> None:
+    news, took = News(), []
+    for _ in range(LOOKS):
+        began = time.process_time()
+        news.of(follower.report())
+        took.append(time.process_time() - began)
+    tell("  the work of one look, as a share of the time between", 100 * median(took) / EVERY, "%", 5)
 
 
 async def _window(clients: Clients) -> Window:
@@ -191,9 +204,10 @@ async def live_overhead(folder: Path, tab: Tab) -> None:
         engine = resilient_engine(target, pool_size=SCENARIO.clients)
         await SCENARIO.workload.set_up(engine)
         for name, watch in (("by a client", reading), ("in Chromium on the same machine", in_chromium(tab))):
+            print(f"a live view watched {name}")
             pairs = await windows(engine, folder / "live.jsonl", watch)
             rates = [median(one.second for one in ones) for ones in zip(*pairs, strict=True)]
-            print(f"a live view watched {name}: {rates[0]:,.0f} operations/s, and {rates[1]:,.0f} while nobody watches")
+            print(f"  {rates[0]:,.0f} operations/s, and {rates[1]:,.0f} while nobody watches")
             spread("  operations/s that it takes", [100 * (1 - one.second / other.second) for one, other in pairs])
             spread(
                 "  processor time that an operation takes more",

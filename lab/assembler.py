@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import attrgetter
+from sys import intern
 
 import msgspec
 
@@ -185,7 +186,7 @@ def _operation(invoked: Invoked, completed: Completed | None) -> Operation:
     return Operation(
         index=invoked.index,
         process=invoked.process,
-        kind=invoked.kind,
+        kind=intern(invoked.kind),  # a few words, a million times
         value=invoked.value,
         unit=invoked.unit,
         invoked=invoked.at,

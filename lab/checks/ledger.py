@@ -35,7 +35,10 @@ def entry(operation: Operation, effects: int) -> str:
 
 def cells_of(writes: Iterable[Operation], effects: Mapping[str, int]) -> Counter[tuple[Outcome, int]]:
     """Return how many *writes* are in each cell of the ledger: what was said, and effects found (2: two or more)."""
-    return Counter([(write.outcome, min(effects.get(write.unit or "", 0), 2)) for write in writes])
+    cells = Counter[tuple[Outcome, int]]()
+    for (outcome, times), count in Counter([(o.outcome, effects.get(o.unit or "", 0)) for o in writes]).items():
+        cells[outcome, min(times, 2)] += count
+    return cells
 
 
 def exactly_once() -> Check:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from lab.history import FaultSpan, History, Operation
+from lab.history import FaultSpan, History, Operation, Outcome
 from lab.verdict import Check, Judgement, failed, inconclusive, passed
 
 
@@ -76,7 +76,7 @@ def succeeds(*, at_least: float = 1.0) -> Check:
         total = len(history.operations)
         if not total:
             return _no_clients()
-        missed = [operation for operation in history.operations if not operation.answered]
+        missed = [o for o in history.operations if o.outcome is not Outcome.OK and not o.answered]
         share = 1 - len(missed) / total
         if share < at_least:
             first = _complaint(missed[0])
@@ -106,7 +106,7 @@ def answers(*, within: float) -> Check:
             worst = max(slow, key=lambda operation: operation.seconds)
             why = f"{len(slow)} operations took over {within:g} s; operation {worst.index}: {worst.seconds:.2f} s"
             return failed(why, (operation.index for operation in slow))
-        cut_short = sum(operation.given_up for operation in history.operations)
+        cut_short = sum(operation.given_up for operation in history.operations if operation.errors)
         if cut_short:
             return inconclusive(f"{cut_short} operations were given up at the end of the run, before {within:g} s")
         return passed(f"the longest took {longest:.2f} s, the bound is {within:g} s")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,9 +65,11 @@ class Bins:
         """Count operations."""
         if not operations:
             return
-        invoked = np.array([o.invoked for o in operations])
+        invoked = np.fromiter(map(attrgetter("invoked"), operations), np.float64, len(operations))
         completed = np.array([o.completed for o in operations], np.float64)  # not a number where there is none
-        outcomes = np.array([NUMBER[o.outcome] for o in operations])
+        outcomes = np.fromiter(
+            map(NUMBER.__getitem__, map(attrgetter("outcome"), operations)), np.int64, len(operations)
+        )
         seconds = completed - invoked
         ended = np.where(np.isnan(completed), invoked, completed)
         self._last = max(self._last, float(ended.max()))

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab._collector import no_collector
 from lab.checks.ledger import LEDGER, WRONG, cells_of
 from lab.errors import MalformedFile, UsageError
 from lab.history import History, Outcome
@@ -109,8 +108,7 @@ def report_of_journals(paths: Iterable[Path]) -> Report:
     Runs of scenarios that are not among the shipped ones keep the findings of their time. Raises MalformedFile, naming
     the line, for a file that is no journal.
     """
-    with no_collector():
-        parts = tuple(map(part_of_journal, paths))
+    parts = tuple(map(part_of_journal, paths))
     about = " · ".join(dict.fromkeys(_place(part.recorded) for part in parts))
     return Report(about, parts)
 
