@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
+from sys import intern
 
 import msgspec
 
@@ -66,17 +68,16 @@ class Assembler:
             raise ValueError("not a journal: its first line must be the record of the run")
         if self._verdict is not None:
             raise ValueError("a record after the end of the run")
-        match record:
-            case Invoked():
-                self._invoke(record)
-            case Completed():
-                self._complete(record)
-            case Ended():
-                self._end(record)
-            case Run():
-                self._begin(record)
-            case _:
-                self._note(record)
+        if isinstance(record, Completed):  # nearly all are one of the first two
+            self._complete(record)
+        elif isinstance(record, Invoked):
+            self._invoke(record)
+        elif isinstance(record, Ended):
+            self._end(record)
+        elif isinstance(record, Run):
+            self._begin(record)
+        else:
+            self._note(record)
 
     def _note(self, record: Healed | Judged | Closed | Armed | Phase | Gauge) -> None:
         match record:
@@ -129,7 +130,7 @@ class Assembler:
         """Return what happened so far; operations that have not ended are of unknown outcome."""
         steps = self.run.plan.get("steps") if self.run is not None else None
         planned = len(steps) if isinstance(steps, list) else 0
-        operations = sorted([*self._kept, *self.unfinished()], key=lambda operation: operation.index)
+        operations = sorted([*self._kept, *self.unfinished()], key=attrgetter("index"))
         spans = sorted(self._spans, key=lambda span: span.step)
         return History(tuple(operations), tuple(spans), planned, self._final, complete)
 
@@ -185,7 +186,7 @@ def _operation(invoked: Invoked, completed: Completed | None) -> Operation:
     return Operation(
         index=invoked.index,
         process=invoked.process,
-        kind=invoked.kind,
+        kind=intern(invoked.kind),  # a few words, a million times
         value=invoked.value,
         unit=invoked.unit,
         invoked=invoked.at,

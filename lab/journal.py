@@ -5,7 +5,6 @@ Every operation is written before it begins and after it ended, so a journal tha
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -145,18 +144,14 @@ def _records(path: Path) -> Iterator[tuple[int, Record]]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    with contextlib.suppress(*UNREADABLE):
-                        yield number, decoder.decode(line)
-                    return
-                if line.strip():
-                    yield number, _decode(decoder, line, path, number)
+                try:
+                    record = decoder.decode(line)
+                except UNREADABLE as error:
+                    if not line.endswith(b"\n"):  # the last one: it was cut
+                        return
+                    if line.strip():
+                        raise MalformedFile(str(path), number, str(error)) from error
+                else:
+                    yield number, record
     except OSError as error:
         raise MalformedFile(str(path), 0, error.strerror or str(error)) from error
-
-
-def _decode(decoder: msgspec.json.Decoder[Record], line: bytes, path: Path, number: int) -> Record:
-    try:
-        return decoder.decode(line)
-    except UNREADABLE as error:
-        raise MalformedFile(str(path), number, str(error)) from error

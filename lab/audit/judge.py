@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import gc
 import io
 import re
 import tokenize
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from lab._collector import no_collector
 from lab.audit.files import find, read
 from lab.audit.findings import Audit, Finding, Skipped, Trouble
 from lab.audit.module import Module
@@ -43,7 +42,7 @@ def audit_paths(
     troubles: list[Trouble] = []
     skipped: list[Skipped] = []
     files = 0
-    with _no_collector():
+    with no_collector():
         for place in places:
             content = place if isinstance(place, Skipped) else read(place)
             if isinstance(content, Skipped):
@@ -135,15 +134,3 @@ def _lines(source: bytes) -> list[str]:
     # As the parser does: by the coding cookie, and \f ends no line.
     encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
     return io.TextIOWrapper(io.BytesIO(source), encoding, errors="replace").read().split("\n")
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Trees are large and have no cycles: looking for some takes a third of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from lab.history import FaultSpan, History, Operation
+from lab.history import FaultSpan, History, Operation, Outcome
 from lab.verdict import Check, Judgement, failed, inconclusive, passed
 
 
@@ -41,12 +41,16 @@ def _no_clients() -> Judgement:
 def recovery_seconds(history: History) -> float | None:
     """Return the seconds from the last heal until every client had been served; None if one never was."""
     first = _first_served(history)
-    return max(first.values()) if first and not unserved(history) else None
+    return max(first.values()) if first and not _clients(history) - first.keys() else None
 
 
 def unserved(history: History) -> list[int]:
     """Return the clients without an answer after the last heal."""
-    return sorted({operation.process for operation in history.operations} - _first_served(history).keys())
+    return sorted(_clients(history) - _first_served(history).keys())
+
+
+def _clients(history: History) -> set[int]:
+    return {operation.process for operation in history.operations}
 
 
 def _first_served(history: History) -> dict[int, float]:
@@ -54,7 +58,7 @@ def _first_served(history: History) -> dict[int, float]:
     first: dict[int, float] = {}
     healed = history.healed
     for operation in history.operations:
-        if operation.answered and operation.completed is not None and operation.completed >= healed:
+        if operation.completed is not None and operation.completed >= healed and operation.answered:
             seconds = operation.completed - healed
             first[operation.process] = min(seconds, first.get(operation.process, seconds))
     return first
@@ -72,7 +76,7 @@ def succeeds(*, at_least: float = 1.0) -> Check:
         total = len(history.operations)
         if not total:
             return _no_clients()
-        missed = [operation for operation in history.operations if not operation.answered]
+        missed = [o for o in history.operations if o.outcome is not Outcome.OK and not o.answered]
         share = 1 - len(missed) / total
         if share < at_least:
             first = _complaint(missed[0])
@@ -96,15 +100,15 @@ def answers(*, within: float) -> Check:
     def judge(history: History) -> Judgement:
         if not history.operations:
             return _no_clients()
-        slow = [operation for operation in history.operations if operation.seconds > within]
-        if slow:
+        longest = max([operation.seconds for operation in history.operations])
+        if longest > within:
+            slow = [operation for operation in history.operations if operation.seconds > within]
             worst = max(slow, key=lambda operation: operation.seconds)
             why = f"{len(slow)} operations took over {within:g} s; operation {worst.index}: {worst.seconds:.2f} s"
             return failed(why, (operation.index for operation in slow))
-        cut_short = sum(operation.given_up for operation in history.operations)
+        cut_short = sum(operation.given_up for operation in history.operations if operation.errors)
         if cut_short:
             return inconclusive(f"{cut_short} operations were given up at the end of the run, before {within:g} s")
-        longest = max(operation.seconds for operation in history.operations)
         return passed(f"the longest took {longest:.2f} s, the bound is {within:g} s")
 
     return Check("answers", f"every operation comes back within {within:g} s", judge)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from lab._collector import no_collector
 from lab.console import EXIT, FilePath, err
 from lab.report.files import write_page, write_pages
-from lab.report.page.content import report_of_journals
+from lab.report.page.content import Report, report_of_journals
 
 
 @click.command()
@@ -22,12 +23,16 @@ from lab.report.page.content import report_of_journals
 )
 def report(journals: tuple[Path, ...], out: Path) -> int:
     """Write the page of recorded runs (JOURNALS), judged again, without a database."""
-    made = report_of_journals(journals)
-    if out.suffix in (".html", ".htm") and not out.is_dir():
-        write_page(made, out)
-        page = out
-    else:
-        write_pages(made, out)
-        page = out / "report.html"
+    with no_collector():
+        made = report_of_journals(journals)
+        page = _written(made, out)
     err.print(f"{made.verdict.value}: {page}", markup=False, soft_wrap=True)
     return EXIT[made.verdict]
+
+
+def _written(made: Report, out: Path) -> Path:
+    if out.suffix in (".html", ".htm") and not out.is_dir():
+        write_page(made, out)
+        return out
+    write_pages(made, out)
+    return out / "report.html"

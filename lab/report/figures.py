@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 
 import msgspec
 
@@ -35,11 +36,11 @@ def figures(result: Result) -> Figures:
 
 def figures_of(history: History) -> Figures:
     """Return the figures of a history."""
-    ok = history.count(Outcome.OK)
-    attempts = sum(operation.attempts for operation in history.operations)
-    times = sorted(operation.seconds for operation in history.operations if operation.outcome is Outcome.OK)
-    ended = max((operation.completed or 0.0 for operation in history.operations), default=0.0)
-    span = ended - min((operation.invoked for operation in history.operations), default=0.0)
+    times = sorted([operation.seconds for operation in history.operations if operation.outcome is Outcome.OK])
+    ok = len(times)
+    attempts = sum(map(attrgetter("attempts"), history.operations))
+    ended = max([operation.completed or 0.0 for operation in history.operations], default=0.0)
+    span = ended - min(map(attrgetter("invoked"), history.operations), default=0.0)
     return Figures(
         ok=ok,
         fail=history.count(Outcome.FAIL),

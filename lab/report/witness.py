@@ -20,14 +20,35 @@ BOX_HEIGHT = 46.0
 CHARACTER = 6.7
 LONGEST_LABEL = 44
 
-COLOURS = {"ww": "#c2410c", "wr": "#1d6fb8", "rw": "#b4235a", "process": "#6b7280", "realtime": "#6b7280"}
-"""Of each kind of dependency; readable on white and on black."""
+COLOURS = {
+    "ww": ("#b03a0a", "#f4915f"),
+    "wr": ("#1a67a8", "#6cb2f0"),
+    "rw": ("#b4235a", "#f27aa5"),
+    "process": ("#59626e", "#a3adb8"),
+    "realtime": ("#59626e", "#a3adb8"),
+}
+"""Of each kind of dependency: readable on what is light, and on what is dark."""
 
-STYLE = """
-svg{background:#fff;color:#1f2328;font:13px system-ui,sans-serif}
-.box{fill:#f6f8fa;stroke:#8c959f}.name{font-weight:600}.small{font-size:12px}text{fill:currentColor}
-@media(prefers-color-scheme:dark){svg{background:#0d1117;color:#e6edf3}.box{fill:#161b22;stroke:#6e7681}}
+OTHER = "other"
+"""A kind that has no colour: it has that of the text."""
+
+
+def _edges(colours: Mapping[str, str]) -> str:
+    return "".join(
+        f".edge.{kind}{{stroke:{colour}}}.word.{kind},.head.{kind}{{fill:{colour}}}" for kind, colour in colours.items()
+    )
+
+
+STYLE = f"""
+svg{{background:#fff;color:#1f2328;font:13px system-ui,sans-serif}}
+.box{{fill:#f6f8fa;stroke:#8c959f}}.name{{font-weight:600}}.small{{font-size:12px}}text{{fill:currentColor}}
+{_edges({kind: light for kind, (light, _) in COLOURS.items()})}
+@media(prefers-color-scheme:dark){{svg{{background:#0d1117;color:#e6edf3}}.box{{fill:#161b22;stroke:#6e7681}}
+{_edges({kind: dark for kind, (_, dark) in COLOURS.items()})}}}
 """
+
+PAGE_STYLE = _edges({kind: f"light-dark({light},{dark})" for kind, (light, dark) in COLOURS.items()})
+"""The colours for a page that has the picture within, in the theme that its reader chose."""
 
 
 def label_of(operation: Operation) -> str:
@@ -52,7 +73,7 @@ def dot(anomaly: Anomaly, labels: Mapping[int, str]) -> str:
         text = f"T{index}\\n{_dot_text(labels.get(index, ''))}"
         lines.append(f'  T{index} [label="{text}"];')
     for step in anomaly.cycle:
-        colour = COLOURS.get(step.kind, "black")
+        colour, _ = COLOURS.get(step.kind, ("black", ""))
         tip = _dot_text(step.because)
         lines.append(f'  T{step.source} -> T{step.target} [label="{step.kind}", color="{colour}", tooltip="{tip}"];')
     return "\n".join([*lines, "}", ""])
@@ -102,7 +123,7 @@ def svg(anomaly: Anomaly, labels: Mapping[int, str], style: str = STYLE) -> str:
     lines = [line for sentence in sentences for line in _wrapped(sentence)]
     drawn += [_text(24, height + 30 + LINE * place, line, "small") for place, line in enumerate(lines)]
     whole = height + 40 + LINE * len(lines)
-    heads = "".join(_arrow_head(kind, colour, mark) for kind, colour in COLOURS.items())
+    heads = "".join(_arrow_head(kind, mark) for kind in (*COLOURS, OTHER))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {whole:g}" width="{WIDTH:g}" role="img">'
         f"<title>{escape(f'{anomaly.name}: {anomaly.why}')}</title><style>{style}</style><defs>{heads}</defs>"
@@ -140,13 +161,15 @@ def _arrow(step: Dependency, boxes: Mapping[int, _Box], mark: str) -> str:
     bend = 38.0
     over_x, over_y = (one.x + other.x) / 2 + bend * dy / length, (one.y + other.y) / 2 - bend * dx / length
     (x1, y1), (x2, y2) = one.edge_towards(over_x, over_y), other.edge_towards(over_x, over_y)
-    colour, dash = COLOURS.get(step.kind, "currentColor"), ' stroke-dasharray="5 4"' if step.kind == "realtime" else ""
+    dash = ' stroke-dasharray="5 4"' if step.kind == "realtime" else ""
     at_x, at_y = (x1 + 2 * over_x + x2) / 4 + 12 * dy / length, (y1 + 2 * over_y + y2) / 4 + 4 - 12 * dx / length
+    kind = step.kind if step.kind in COLOURS else OTHER  # a journal may hold any word
     return (
-        f'<path d="M{x1:.1f} {y1:.1f}Q{over_x:.1f} {over_y:.1f} {x2:.1f} {y2:.1f}" fill="none" stroke="{colour}" '
-        f'stroke-width="2"{dash} marker-end="url(#{step.kind}-{mark})"><title>{escape(step.because)}</title></path>'
-        f'<text x="{at_x:.1f}" y="{at_y:.1f}" text-anchor="middle" font-weight="600" style="fill:{colour}">'
-        f"{step.kind}</text>"
+        f'<path class="edge {kind}" d="M{x1:.1f} {y1:.1f}Q{over_x:.1f} {over_y:.1f} {x2:.1f} {y2:.1f}" fill="none" '
+        f'stroke="currentColor" stroke-width="2"{dash} marker-end="url(#{kind}-{mark})">'
+        f"<title>{escape(step.because)}</title></path>"
+        f'<text class="word {kind}" x="{at_x:.1f}" y="{at_y:.1f}" text-anchor="middle" font-weight="600">'
+        f"{escape(step.kind)}</text>"
     )
 
 
@@ -159,11 +182,10 @@ def _gap(last: _Box, first: _Box, left_out: int) -> str:
     )
 
 
-def _arrow_head(kind: str, colour: str, mark: str) -> str:
+def _arrow_head(kind: str, mark: str) -> str:
     return (
         f'<marker id="{kind}-{mark}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
-        'orient="auto">'
-        f'<path d="M0 0L10 5L0 10z" fill="{colour}"/></marker>'
+        f'orient="auto"><path class="head {kind}" d="M0 0L10 5L0 10z" fill="currentColor"/></marker>'
     )
 
 

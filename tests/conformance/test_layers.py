@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("faults.http", "faults.rule_routes", "faults.server"),
     ("faults.__main__",),
     ("lab", "lab.errors", "lab.application", "lab.cleanup", "lab._test_report"),
-    ("lab._shared_memory", "lab._streams", "lab.versions"),
+    ("lab._collector", "lab._shared_memory", "lab._streams", "lab.versions"),
     ("lab.history", "lab._processes", "lab._containers"),
     ("lab.verdict", "lab.state"),
     ("lab.checks", "lab.checks.*"),

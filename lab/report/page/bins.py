@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,8 @@ Numbers = list[float | None]
 class Timeline:
     """A value for each bin: its middle *at* (seconds), operations per second by outcome, p50 and p99 in seconds.
 
-    *width* is that of a bin. Percentiles are those of ok operations that ended in the bin, None where none did.
+    *width* is that of a bin, *last* the time of the last operation. Percentiles are those of ok operations that ended
+    in the bin, None where none did.
     """
 
     width: float
@@ -45,6 +47,7 @@ class Timeline:
     info: list[float]
     p50: Numbers
     p99: Numbers
+    last: float = 0.0
 
 
 class Bins:
@@ -54,6 +57,7 @@ class Bins:
         self.width = width
         self._most = most
         self._used = 0
+        self._last = 0.0
         self._outcomes = np.zeros((most, len(OUTCOMES)), np.int64)
         self._latencies = np.zeros((most, BUCKETS), np.int64)
 
@@ -61,10 +65,15 @@ class Bins:
         """Count operations."""
         if not operations:
             return
-        ended = np.array([o.invoked if o.completed is None else o.completed for o in operations])
-        outcomes = np.array([NUMBER[o.outcome] for o in operations])
-        seconds = np.array([o.seconds for o in operations])
-        self._make_room(float(ended.max()))
+        invoked = np.fromiter(map(attrgetter("invoked"), operations), np.float64, len(operations))
+        completed = np.array([o.completed for o in operations], np.float64)  # not a number where there is none
+        outcomes = np.fromiter(
+            map(NUMBER.__getitem__, map(attrgetter("outcome"), operations)), np.int64, len(operations)
+        )
+        seconds = completed - invoked
+        ended = np.where(np.isnan(completed), invoked, completed)
+        self._last = max(self._last, float(ended.max()))
+        self._make_room(self._last)
         place = np.maximum(ended / self.width, 0).astype(np.int64)
         np.add.at(self._outcomes, (place, outcomes), 1)
         done = (outcomes == NUMBER[Outcome.OK]) & np.isfinite(seconds)
@@ -102,7 +111,8 @@ class Bins:
         rates = np.round(outcomes / width, 2)
         ok, fail, info = (rates[:, number].tolist() for number in range(len(OUTCOMES)))
         at = np.round((np.arange(len(outcomes)) + 0.5) * width, 4).tolist()
-        return Timeline(width, at, ok, fail, info, _percentiles(latencies, 0.50), _percentiles(latencies, 0.99))
+        p50, p99 = (_percentiles(latencies, share) for share in (0.50, 0.99))
+        return Timeline(width, at, ok, fail, info, p50, p99, self._last)
 
 
 def _buckets(seconds: NDArray[np.float64]) -> NDArray[np.int64]:

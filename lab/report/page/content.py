@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.checks.ledger import LEDGER, WRONG
+from lab.checks.ledger import LEDGER, WRONG, cells_of
 from lab.errors import MalformedFile, UsageError
 from lab.history import History, Outcome
 from lab.journal import Journal, read_journal
@@ -57,10 +57,8 @@ class Part:
     def seconds(self) -> float:
         """The time of the last thing that was recorded, in seconds since the start."""
         recorded = self.recorded
-        history = recorded.history
-        last = [operation.completed or operation.invoked for operation in history.operations]
-        last += [phase.at for phase in recorded.phases] + [span.healed for span in history.faults]
-        return max([*last, *(gauge.at for gauge in recorded.gauges[-1:]), *self.timeline.at[-1:]], default=0.0)
+        marks = [phase.at for phase in recorded.phases] + [span.healed for span in recorded.history.faults]
+        return max([self.timeline.last, *marks, *(gauge.at for gauge in recorded.gauges[-1:]), *self.timeline.at[-1:]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +172,7 @@ def ledger_of(history: History) -> dict[Outcome, list[Entry]] | None:
     """Return a row for each outcome, with what was found 0, 1, and 2 or more times; None if it was never read back."""
     if history.final is None:
         return None
-    found = Counter((o.outcome, min(history.final.effects.get(o.unit or "", 0), 2)) for o in history.writes)
+    found = cells_of(history.writes, history.final.effects)
     return {
         outcome: [
             Entry(found[outcome, times], word, _wrong(word)) for times in range(3) if (word := LEDGER[outcome, times])

@@ -22,7 +22,7 @@ from lab.history import Json, Operation, Outcome
 from lab.report.page.charts import chart_data, epoch_of, evidence_of
 from lab.report.page.commands import replay_command, run_command
 from lab.report.page.content import Part, Report, ledger_of
-from lab.report.witness import label_of, svg
+from lab.report.witness import PAGE_STYLE, label_of, svg
 from lab.verdict import Anomaly, Finding, Verdict
 
 MARKS = {Verdict.PASS: "✔", Verdict.FAIL: "✘", Verdict.INCONCLUSIVE: "?", None: "●"}
@@ -49,7 +49,7 @@ def page_html(report: Report, *, live: bool = False) -> str:
             report=report,
             live=live,
             policy=policy_of(scripts),
-            styles=[Markup(asset(name)) for name in STYLES],  # noqa: S704 - our own files
+            styles=[*(Markup(asset(name)) for name in STYLES), Markup(PAGE_STYLE)],  # noqa: S704 - our own
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files
             data=Markup(_inert(charts_of(report))),  # noqa: S704 - cannot end its element
             parts=[part_html(report, number) for number in range(len(report.parts))],
@@ -117,7 +117,7 @@ def _environment() -> jinja2.Environment:
         MARKS=MARKS, SAID=SAID, Outcome=Outcome, proof_of=proof_of, ledger_of=ledger_of, plan_of=plan_of,
         run_command=run_command, replay_command=replay_command, evidence=_evidence, sign=_sign, told=_told,
     )  # fmt: skip
-    made.filters.update(count="{:,}".format, ms=_milliseconds, short=_short, rate="{:,.0f}".format)
+    made.filters.update(count="{:,}".format, moments=_moments, ms=_milliseconds, short=_short, rate="{:,.0f}".format)
     return made
 
 
@@ -160,6 +160,11 @@ def _sign(cell: str) -> str:
 
 def _told(value: Json) -> str:
     return _short(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
+def _moments(seconds: Sequence[float]) -> list[str]:
+    """Return moments as they are told, each once."""
+    return list(dict.fromkeys(f"{moment:.2f} s" for moment in seconds))
 
 
 def _short(text: str) -> str:

@@ -97,6 +97,11 @@ class Tab:
         """Move the mouse there."""
         await self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
+    async def drag(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
+        """Press the mouse at one place, move it, and let it go at another."""
+        for kind, (x, y) in (("mousePressed", start), ("mouseMoved", stop), ("mouseReleased", stop)):
+            await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
     async def press(self, key: str) -> None:
         """Press a key and let it go."""
         for kind in ("keyDown", "keyUp"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from lab.history import FaultSpan, Final, History, Json, Operation, Outcome
@@ -40,7 +41,7 @@ def operation(number: int, count: int, text: str = "") -> Operation:
 
 def findings(text: str = "") -> tuple[Finding, ...]:
     """Return one finding of each verdict; the failure has a circle as its witness."""
-    circle = (Dependency(0, 1, "rw", f"T0 missed T1{text}"), Dependency(1, 0, "ww", f"T1 went first{text}"))
+    circle = (Dependency(0, 1, f"rw{text}", f"T0 missed T1{text}"), Dependency(1, 0, "ww", f"T1 went first{text}"))
     anomaly = Anomaly(f"G2{text}", (0, 1), f"why{text}", circle)
     return (
         Finding("conserved", Verdict.PASS, "all of it"),
@@ -59,6 +60,20 @@ def report_of(text: str = "", operations: int = 400) -> Report:
     )
     study = StudyResult(f"hermitage{text}", Verdict.PASS, (Finding("clean", Verdict.PASS, "it is"),), table, None, 1.0)
     return Report(f"a server{text}", (part,), (study,), ((f"node{text}", (f"nodes{text}",)),), {})
+
+
+def report_of_every_verdict() -> Report:
+    """Return a report of runs that failed, were inconclusive, passed, and of one that goes on; and of one study."""
+    whole = report_of(operations=60)
+    (failed,) = whole.parts
+    unclear, right = (
+        part_of(
+            recorded(run_of(verdict.value), 60), (Finding("one", verdict, "why"),), "title", "run.jsonl", "Incomplete."
+        )
+        for verdict in (Verdict.INCONCLUSIVE, Verdict.PASS)
+    )
+    going_on = replace(right, verdict=None, findings=())
+    return replace(whole, parts=(failed, unclear, right, going_on))
 
 
 def write_journal(path: Path, *, closed: bool = True) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from lab.history import FaultSpan
+from lab.report.page.content import Report, part_of
 from lab.report.page.html import page_html
-from tests.lab.report.browser import Tab, opened_browser
-from tests.lab.report.made import HOSTILE, report_of
+from tests.lab.report.browser import Tab
+from tests.lab.report.made import HOSTILE, findings, recorded, report_of, run_of
 
 pytestmark = pytest.mark.slow
 
@@ -21,14 +23,10 @@ return new Set(Array.from({length: d.length / 4}, (_, i) => d[4*i] << 16 | d[4*i
 MIDDLE = """(() => { document.querySelector('.chart').scrollIntoView({block: 'center'});
 const r = document.querySelector('.u-over').getBoundingClientRect();
 return [r.left + r.width * .4, r.top + r.height / 2] })()"""
+SHADES = """(() => { const c = document.querySelector('canvas').getContext('2d');
+const {offsetLeft: left, offsetTop: top, clientWidth: width} = document.querySelector('.u-over');
+return [.5, 1.5, 2.5].map(at => c.getImageData(left + width * at / 4, top + 4, 1, 1).data.join()) })()"""
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
-
-
-@pytest.fixture(scope="module")
-async def tab() -> AsyncIterator[Tab]:
-    """A browser for all tests here."""
-    async with opened_browser() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -70,3 +68,21 @@ async def test_a_page_fits_a_narrow_screen(tab: Tab, page: str) -> None:
     assert await tab.evaluate("document.documentElement.scrollWidth") <= 360
     assert await tab.evaluate("Math.max(...[...document.querySelectorAll('canvas')].map(c => c.clientWidth))") <= 360
     assert tab.problems == []
+
+
+async def test_faults_in_force_at_the_same_time_are_shaded_once(tab: Tab, tmp_path: Path) -> None:
+    made = recorded(run_of())
+    spans = (
+        FaultSpan(1, "one", 1.0, 2.0, 1, 1),
+        FaultSpan(2, "other", 1.0, 3.0, 1, 1),
+        FaultSpan(3, "third", 1.0, 2.0, 1, 1),
+    )
+    history = msgspec.structs.replace(made.history, faults=spans)
+    part = part_of(msgspec.structs.replace(made, history=history, armed=()), findings(), "title")
+    file = tmp_path / "report.html"
+    file.write_text(page_html(Report("a server", (part,))))
+    await tab.open(file.as_uri())
+    await tab.until(DRAWN)
+
+    none, three, one = await tab.evaluate(SHADES)
+    assert none != three == one

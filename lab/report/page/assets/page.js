@@ -34,28 +34,31 @@ function seconds(value) {
   return value >= 0.01 ? `${Math.round(value * 1000)} ms` : `${+(value * 1000).toFixed(2)} ms`;
 }
 
-/* The faults: shaded behind the lines, their numbers above, evidence as diamonds on the time axis. */
+/* The faults: shaded behind the lines (once, however many are in force), their numbers above, evidence as diamonds on
+   the time axis. Numbers that would lie over each other are told as one: #1–4, or #1 +3. */
 function shade(u, spans) {
-  const {ctx, bbox} = u, dpr = devicePixelRatio;
-  let labelled = -Infinity;
+  const {ctx, bbox} = u, dpr = devicePixelRatio, all = new Path2D(), edges = new Path2D(), labels = [];
   ctx.save();
   ctx.beginPath(); ctx.rect(bbox.left, bbox.top - 14 * dpr, bbox.width, bbox.height + 14 * dpr); ctx.clip();
   ctx.font = `600 ${11 * dpr}px system-ui, sans-serif`; ctx.textBaseline = 'bottom';
   for (const span of spans) {
     const left = u.valToPos(span.from, 'x', true), right = Math.max(u.valToPos(span.to, 'x', true), left + 2 * dpr);
     if (right < bbox.left || left > bbox.left + bbox.width) continue;
-    ctx.fillStyle = colour('fault'); ctx.fillRect(left, bbox.top, right - left, bbox.height);
-    ctx.strokeStyle = colour('fault-line'); ctx.lineWidth = dpr; ctx.setLineDash([3 * dpr, 3 * dpr]);
-    ctx.beginPath();
-    for (const edge of [left, right]) { ctx.moveTo(edge, bbox.top); ctx.lineTo(edge, bbox.top + bbox.height); }
-    ctx.stroke();
-    const text = `#${span.step}`, at = Math.max(left, bbox.left);
-    if (at > labelled) {
-      ctx.fillStyle = colour('bad'); ctx.fillText(text, at, bbox.top - dpr);
-      labelled = at + ctx.measureText(text).width + 4 * dpr;
-    }
+    all.rect(left, bbox.top, right - left, bbox.height);
+    for (const edge of [left, right]) { edges.moveTo(edge, bbox.top); edges.lineTo(edge, bbox.top + bbox.height); }
+    const at = Math.max(left, bbox.left), last = labels.at(-1);
+    if (last && at < last.at + ctx.measureText(label(last.steps)).width + 4 * dpr) last.steps.push(span.step);
+    else labels.push({at, steps: [span.step]});
   }
+  ctx.fillStyle = colour('fault'); ctx.fill(all);
+  ctx.strokeStyle = colour('fault-line'); ctx.lineWidth = dpr; ctx.setLineDash([3 * dpr, 3 * dpr]); ctx.stroke(edges);
+  ctx.fillStyle = colour('bad');
+  for (const {at, steps} of labels) ctx.fillText(label(steps), at, bbox.top - dpr);
   ctx.restore();
+}
+function label(steps) {
+  const more = steps.length - 1, [first, last] = [steps[0], steps.at(-1)];
+  return !more ? `#${first}` : last - first === more ? `#${first}–${last}` : `#${first} +${more}`;
 }
 function mark(u, spans) {
   const {ctx, bbox} = u, size = 5 * devicePixelRatio, low = bbox.top + bbox.height;
@@ -150,7 +153,10 @@ function tip(figure, u) {
 }
 
 function move(figure, u, step) {
-  const at = u.data[0], now = u.cursor.idx ?? (step > 0 ? -1 : at.length), next = Math.max(0, Math.min(at.length - 1, now + step));
+  const at = u.data[0], {min, max} = u.scales.x, now = u.cursor.idx ?? (step > 0 ? -1 : at.length);
+  const first = at.findIndex(value => value >= min), last = at.findLastIndex(value => value <= max);  // of what a zoom shows
+  const next = Math.max(first, Math.min(last, now + step));
+  if (!(next in at)) return;
   figure.dataset.keyed = '1';
   u.setCursor({left: u.valToPos(at[next], 'x'), top: 10});
 }
@@ -224,16 +230,31 @@ function reveal() {
 }
 addEventListener('hashchange', reveal); reveal();
 
-/* A live run: pieces of the page and data of charts, as they change. */
+/* A live run: pieces of the page and data of charts, as they change. What is open, focused or zoomed stays so. */
+const TAKE_FOCUS = 'summary, a, button, [tabindex]';
+function replace(place, html) {
+  const named = () => new Map([...place.querySelectorAll('details')].map(one => [one.firstElementChild.textContent, one]));
+  const open = [...named()].filter(([, one]) => one.open), at = [...place.querySelectorAll(TAKE_FOCUS)].indexOf(document.activeElement);
+  place.innerHTML = html;
+  const now = named();
+  for (const [name] of open) if (now.has(name)) now.get(name).open = true;
+  if (at >= 0) place.querySelectorAll(TAKE_FOCUS)[at]?.focus({preventScroll: true});
+}
+function update(figure, u, end) {
+  const columns = KINDS[figure.dataset.chart].columns(dataOf(figure)), {min, max} = u.scales.x;
+  if (min <= 0 && max >= end) u.setData(columns);
+  else { u.setData(columns, false); u.redraw(); }
+}
 function take(news) {
+  const ends = Object.fromEntries(Object.keys(news.charts).map(name => [name, data[name]?.end]));
   for (const [name, html] of Object.entries(news.parts)) if (!byId(name)) byId('parts').insertAdjacentHTML('beforeend', html);
-  for (const [name, html] of Object.entries(news.pieces)) if (byId(name)) byId(name).innerHTML = html;
+  for (const [name, html] of Object.entries(news.pieces)) if (byId(name)) replace(byId(name), html);
   Object.assign(data, news.charts);
   for (const name of Object.keys(news.parts)) adopt(byId(name));
   for (const figure of document.querySelectorAll('.chart')) {
     if (!(figure.dataset.part in news.charts)) continue;
     const u = charts.get(figure);
-    if (u) u.setData(KINDS[figure.dataset.chart].columns(dataOf(figure)));
+    if (u) update(figure, u, ends[figure.dataset.part]);
     else if (figure.closest('details').open) draw(figure);
   }
 }
