@@ -120,8 +120,12 @@ class Cluster(Protocol):
         """What it can do besides."""
 
     @property
+    def node_names(self) -> tuple[str, ...]:
+        """What its members are called, in order; known before it is started."""
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
-        """Its members, in order."""
+        """Its members, in order; none before it is started."""
 
     @property
     def target(self) -> Target:

@@ -44,6 +44,7 @@ class ComposeCluster:
     """
 
     name = "compose"
+    node_names: Final = NODES
     starts_within: Final = _compose_command.PULL + 120.0
     heals_within: Final = 90.0
 

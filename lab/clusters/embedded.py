@@ -41,6 +41,7 @@ class EmbeddedCluster:
     name = "embedded"
     capabilities = ON_THE_WAY | {Capability.SERVER_CRASH, Capability.BACKEND_PAUSE}
     places: Final[Mapping[str, str]] = MappingProxyType({})
+    node_names: Final = GATEWAYS
     starts_within: Final = 60.0
     heals_within: Final = 15.0
 

@@ -80,6 +80,11 @@ class ExternalCluster:
         return ON_THE_WAY | {Capability.FORCED_RETRIES} | ({Capability.INJECTED_RETRIES} if self._injects else set())
 
     @property
+    def node_names(self) -> tuple[str, ...]:
+        """One name for each address."""
+        return tuple(f"n{number}" for number in range(1, len(self._theirs.addresses) + 1))
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
         """The addresses, each behind its gateway."""
         return self._gateways.nodes

@@ -43,6 +43,7 @@ class LocalCluster:
     """
 
     name = "local"
+    node_names: Final = NODES
     starts_within: Final = 60.0
     heals_within: Final = 90.0
 

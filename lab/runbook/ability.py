@@ -43,6 +43,12 @@ def is_able(runbook: Runbook, cluster: Cluster) -> bool:
 
 def require_able(runbook: Runbook, cluster: Cluster) -> None:
     """Raise NotCapable, naming what is missing, if *cluster* cannot do what the runbook needs or injects."""
+    if len(cluster.node_names) < runbook.nodes:
+        remedy = "; name more addresses with --dsn" if cluster.name == "external" else ""
+        raise NotCapable(
+            f"the runbook '{runbook.name}' needs {runbook.nodes} nodes, "
+            f"and the cluster '{cluster.name}' has {len(cluster.node_names)}{remedy}"
+        )
     able = {capability.value for capability in cluster.capabilities}
     unfit = [
         group[0].condition

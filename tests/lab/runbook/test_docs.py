@@ -76,3 +76,5 @@ def test_the_commands_of_the_page_are_understood(command: str) -> None:
 def test_the_page_follows_what_the_checker_wants(tmp_path: Path) -> None:
     assert check(GOOD.replace("p99: 8 s", "p99: 8 s\nplanned: yes"), str(tmp_path)) == []
     assert "'planned' must be yes or no" in str(check(GOOD.replace("p99: 8 s", "p99: 8 s\nplanned: x"), "x.md")[0])
+    assert check(GOOD.replace("p99: 8 s", "p99: 8 s\nnodes: 3"), "x.md") == []
+    assert "'nodes' must be a whole number" in str(check(GOOD.replace("p99: 8 s", "p99: 8 s\nnodes: 0"), "x.md")[0])

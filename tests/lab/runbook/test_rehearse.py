@@ -105,6 +105,7 @@ async def test_a_service_level_out_of_its_bounds_fails_the_rehearsal(
 class _Lacking:
     name = "embedded"
     capabilities = frozenset({Capability.TOXICS})
+    node_names = ("n1",)
 
 
 def test_what_a_cluster_lacks_is_named_before_anything_is_touched() -> None:
@@ -115,6 +116,8 @@ def test_what_a_cluster_lacks_is_named_before_anything_is_touched() -> None:
         require_able(only_nodes, lacking)
     with pytest.raises(NotCapable, match="'storm' needs wire rules"):
         require_able(replace(find("connection-storm"), name="storm"), lacking)
+    with pytest.raises(NotCapable, match=r"'node-slow' needs 3 nodes, and the cluster 'embedded' has 1$"):
+        require_able(find("node-slow"), lacking)
 
 
 def played(said: Sequence[str]) -> str:
