@@ -96,8 +96,9 @@ async def run_suite(
     Journals go to *report*, or are thrown away. *watch* is given the recorder of each scenario as it begins.
 
     What a killed earlier run has left is removed first. Raises UsageError for an unknown cluster, NotCapable if a
-    scenario needs what the cluster lacks (*skip_unable*: it is left out and told as refused), EnvironmentProblem if
-    this machine cannot run it; all of that before anything is struck.
+    scenario needs what the cluster lacks (*skip_unable*: it is left out and told as refused), MalformedPlan of faults
+    for a plan with unknown nodes, EnvironmentProblem if this machine cannot run it; all of that before anything is
+    struck.
     """
     listener = observer or NobodyAtAll()
     asked = cluster.arguments() if isinstance(cluster, ClusterChoice) else ()
@@ -107,6 +108,8 @@ async def run_suite(
         run, made = open_cluster(cluster, seed)
         stack.callback(run.remove, STOP)
         able(made, scenarios, skip_unable=skip_unable)
+        if plan is not None:
+            plan.resolve(made.node_names)
         for study in studies:
             require(made, study.needs, f"study '{study.name}'")
         stack.push_async_callback(lambda: to_its_end(made.stop(STOP)))
