@@ -195,7 +195,8 @@ class Desk:
     async def usage(self, stage: Stage, rest: str) -> None:
         """Say how a command is written."""
         kinds: tuple[Kind, ...] = ("observe", "act")
-        forms = [FORMS[kind][rest].usage for kind in kinds if rest in FORMS[kind]]
+        name = rest.partition(" ")[0]
+        forms = [FORMS[kind][name].usage for kind in kinds if name in FORMS[kind]]
         stage.say("  " + ("; ".join(forms) or f"no command '{rest}'"))
 
     async def help(self, stage: Stage, _rest: str) -> None:
