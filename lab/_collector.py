@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_collector() -> Iterator[None]:
-    """Trees and histories are large and have no cycles: looking for some takes up to a third of the time."""
+    """Modules, trees and histories stay: looking for cycles among them takes from a tenth to a third of the time."""
     was = gc.isenabled()
     gc.disable()
     try:

@@ -12,6 +12,7 @@ import sys
 import click
 
 from faults.errors import FaultError
+from lab._collector import no_collector
 from lab._streams import Unheard, prepare_streams
 from lab.console import UNABLE, USAGE, Interrupted, complain, out
 from lab.errors import LabError, UsageError, unknown_name
@@ -38,7 +39,8 @@ COMMANDS = {
 
 def command_called(name: str) -> click.Command:
     """Load the command *name*, one of `COMMANDS`."""
-    command = pkgutil.resolve_name(COMMANDS[name])
+    with no_collector():
+        command = pkgutil.resolve_name(COMMANDS[name])
     assert isinstance(command, click.Command)  # noqa: S101 - for the type checker
     return command
 

@@ -265,14 +265,7 @@ NEEDS: dict[type[Fault], Capability] = {
 """What each kind of fault needs of a cluster."""
 
 HURTS_NODES = frozenset(
-    {
-        Capability.NODE_KILL,
-        Capability.NODE_PAUSE,
-        Capability.NODE_DRAIN,
-        Capability.NODE_DISCONNECT,
-        Capability.NODE_LINKS,
-        Capability.LEASES,
-    }
+    OWN_NODES - ON_THE_WAY - {Capability.FORCED_RETRIES, Capability.INJECTED_RETRIES} | {Capability.NODE_DISCONNECT}
 )
 """Capabilities of which a scenario makes sense only once the data is on every node."""
 

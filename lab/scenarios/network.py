@@ -38,7 +38,7 @@ SCENARIOS = (
         policy=right,
         engine=impatient,
         plan=(at(0.2, Bend(Timeout(), on="n2", stream="upstream"), lasting=4.0),),
-        expect=unnoticed(longest=5.0),
+        expect=unnoticed(longest=3.0),
     ),
     Scenario(
         name="host-vanishes",
