@@ -21,7 +21,7 @@ test-soak: $(STAMP)  ## more of the same kinds, a minute each
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)
 
 test-clusters: $(STAMP)  ## the tests of clusters of containers, or of a cockroach binary
-	$(BIN)/pytest -n 2 --dist loadfile -m cluster $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "cluster and not soak" $(ARGS)
 
 check: $(STAMP)  ## style and types
 	$(BIN)/ruff check .

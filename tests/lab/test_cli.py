@@ -19,6 +19,7 @@ import pytest
 
 from faults.plan import Plan
 from lab._processes import processes_of
+from lab.cli import exit_code
 from lab.clusters.embedded import GATEWAYS
 from lab.journal import read_journal
 from lab.scenarios import SCENARIOS
@@ -48,6 +49,23 @@ def lab(state: Path, *arguments: str | Path, **more: str) -> subprocess.Complete
         timeout=PATIENCE,
         check=False,
     )
+
+
+Within = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def within(state: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Within:
+    """Run a command in this process, which has loaded it already: what `lab` does, in a hundredth of the time."""
+    for name, value in environment(state).items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        code = exit_code([*map(str, arguments)])
+        heard = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, code, heard.out, heard.err)
+
+    return run
 
 
 @contextmanager
@@ -187,12 +205,10 @@ def test_a_state_folder_may_have_any_name(state: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "latencyy"], "did you mean latency?"),
         (["run", "--cluster", "embeded"], "did you mean embedded?"),
         (["run", "--sed", "7"], "--seed"),
         (["run", "--seed", "many"], "'many' is not a valid integer"),
         (["run", "--seed", "-1"], "--seed"),
-        (["rum"], "did you mean run?"),
         (["run", "hermitag"], "did you mean hermitage?"),
         (["run", "hermitage", "--plan", "/nowhere/plan.json"], "--plan is for scenarios"),
         (["run", ""], "unknown scenario or study ''"),
@@ -204,11 +220,26 @@ def test_a_state_folder_may_have_any_name(state: Path) -> None:
         (["run", "--plan", "/nowhere/plan.json"], "/nowhere/plan.json: No such file"),
         (["replay", "/nowhere/journal.jsonl"], "/nowhere/journal.jsonl: No such file"),
         (["down", "nothing-of-the-kind"], "nothing is running"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_request_is_refused_in_one_line(within: Within, arguments: list[str], said: str) -> None:
+    result = within(*arguments)
+
+    assert result.returncode == 2
+    assert said in one_line(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "latencyy"], "did you mean latency?"),
+        (["rum"], "did you mean run?"),
         (["proxy", "--port", "70000"], "70000"),
     ],
     ids=" ".join,
 )
-def test_a_wrong_request_is_refused_in_one_line(state: Path, arguments: list[str], said: str) -> None:
+def test_a_wrong_request_leaves_nothing_behind(state: Path, arguments: list[str], said: str) -> None:
     result = lab(state, *arguments)
 
     assert result.returncode == 2
@@ -227,11 +258,13 @@ def test_a_wrong_request_is_refused_in_one_line(state: Path, arguments: list[str
         ("[]", "must be an object"),
     ],
 )
-def test_a_malformed_plan_is_refused_with_its_place(state: Path, tmp_path: Path, text: str, said: str) -> None:
+def test_a_malformed_plan_is_refused_with_its_place(
+    within: Within, state: Path, tmp_path: Path, text: str, said: str
+) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(text)
 
-    result = lab(state, "run", "gateway-lost", "--plan", plan)
+    result = within("run", "gateway-lost", "--plan", plan)
 
     assert result.returncode == 2
     assert said in one_line(result)

@@ -332,6 +332,7 @@ def test_the_suite_of_the_example_finds_all_that_is_wrong_with_the_wrong_policy(
     } <= failed
 
 
+@pytest.mark.soak
 @pytest.mark.cluster
 def test_the_suite_of_the_example_runs_on_containers(root: Path, tmp_path: Path) -> None:
     take_standin_images()

@@ -17,8 +17,8 @@ from tests.scenarios.test_scenarios import explain, findings, mistake, runnable
 
 pytestmark = pytest.mark.slow
 
-FAULTS = ("lost-acks", "gateway-lost")
-"""Doubt, and loss. CI runs list-append under every other fault as well: lab run --workload list-append."""
+FAULTS = ("lost-acks", pytest.param("gateway-lost", marks=pytest.mark.soak))
+"""Doubt, and loss. CI runs list-append under every fault as well: lab run --workload list-append."""
 
 OTHERS = [name for name in WORKLOADS if name not in {"bank", "list-append"}]
 
@@ -39,7 +39,14 @@ async def passes(scenario: str, workload: str, cluster: Cluster, seed: int, jour
     assert recheck(journal).findings == result.findings
 
 
-@pytest.mark.parametrize("scenario", ["anomalies", "commit-doubt", "conflicts", "server-crash", "hot-rows"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "anomalies",
+        "conflicts",
+        *(pytest.param(n, marks=pytest.mark.soak) for n in ("commit-doubt", "server-crash", "hot-rows")),
+    ],
+)
 async def test_list_append_is_serializable_under_faults(
     scenario: str, cluster: Cluster, seed: int, journal: Path
 ) -> None:
