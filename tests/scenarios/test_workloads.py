@@ -18,7 +18,7 @@ from tests.scenarios.test_scenarios import explain, findings, mistake, runnable
 pytestmark = pytest.mark.slow
 
 FAULTS = ("lost-acks", pytest.param("gateway-lost", marks=pytest.mark.soak))
-"""Doubt, and loss. CI runs list-append under every fault as well: lab run --workload list-append."""
+"""Doubt, and loss. CI runs list-append under more of them: lab run --workload list-append."""
 
 OTHERS = [name for name in WORKLOADS if name not in {"bank", "list-append"}]
 
