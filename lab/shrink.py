@@ -61,8 +61,7 @@ async def shrink(
     """Run *scenario* with ever smaller parts of *plan* on a cluster of its own, and keep what still fails.
 
     A part fails if one of its first *tries* runs fails a check that the whole plan failed (one of `SERVICE` only if
-    that failed no other). At most *most* runs are
-    made; *tell* hears of each. Raises as `run_suite` does.
+    that failed no other). At most *most* runs are made; *tell* hears of each. Raises as `run_suite` does.
     """
     async with AsyncExitStack() as stack:
         folder, made = open_cluster(cluster, seed)
