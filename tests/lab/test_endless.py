@@ -101,8 +101,8 @@ def policies(root: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "name",
     [
-        "swallowing",
         "spinning",
+        pytest.param("swallowing", marks=pytest.mark.soak),
         pytest.param("retrying_everything", marks=pytest.mark.soak),
         pytest.param("unstoppable", marks=pytest.mark.soak),
         pytest.param("synchronous", marks=pytest.mark.soak),
