@@ -20,7 +20,7 @@ from faults.errors import FaultError
 from faults.plan import Plan
 from lab.cleanup import to_its_end, together
 from lab.clients import Clients
-from lab.clusters.base import HURTS_NODES, Capability, Cluster, HoldsLeases, require
+from lab.clusters.base import Capability, Cluster, HoldsLeases, require
 from lab.conducting import Conductor, Live
 from lab.db.dialects import open_transactions
 from lab.db.engine import resilient_engine
@@ -182,7 +182,7 @@ class _Run:
     async def _spread(self) -> None:
         """Wait until the data is on every node, if nodes are going to be hurt and the cluster spreads it by itself."""
         cluster = self._cluster
-        if self._scenario.needs & HURTS_NODES and Capability.LEASES in cluster.capabilities:
+        if self._scenario.hurts_nodes and Capability.LEASES in cluster.capabilities:
             self._enter("waiting for replicas")
             await cast("HoldsLeases", cluster).replicated(cluster.heals_within)
 

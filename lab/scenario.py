@@ -19,6 +19,19 @@ SOUND = (exactly_once(), connections_returned())
 """What holds in every scenario with every workload: each effect once, and nothing left behind."""
 
 
+HURTS_NODES = frozenset(
+    {
+        Capability.NODE_KILL,
+        Capability.NODE_PAUSE,
+        Capability.NODE_DRAIN,
+        Capability.NODE_DISCONNECT,
+        Capability.NODE_LINKS,
+        Capability.LEASES,
+    }
+)
+"""Capabilities of which a scenario makes sense only once the data is on every node."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What the application asks of its engine; see `lab.db.engine.resilient_engine`. Times are in seconds."""
@@ -87,6 +100,11 @@ class Scenario:
     def with_isolation(self, level: IsolationLevel) -> Scenario:
         """Return the scenario at another isolation level, which its title names: what would it let through?"""
         return replace(self, engine=replace(self.engine, isolation_level=level), title=f"{level}: {self.title}")
+
+    @property
+    def hurts_nodes(self) -> bool:
+        """Whether it makes sense only once the data is on every node."""
+        return bool(self.needs & HURTS_NODES)
 
     @property
     def policy_name(self) -> str:

@@ -114,10 +114,15 @@ class _Trial:
         failed = _failed(result)
         same = bool(failed & self.wanted if self.wanted else failed)
         if same and not self.wanted:
-            self.wanted = failed - SERVICE or failed
+            self.wanted = sought(failed)
         journal.unlink(missing_ok=True)
         self._tell(f"run {self.runs}: {len(steps)} steps: {', '.join(sorted(failed)) or result.verdict.value}")
         return same
+
+
+def sought(failed: set[str]) -> set[str]:
+    """Return the checks by which a smaller plan fails like one that *failed* these."""
+    return failed - SERVICE or failed
 
 
 def _failed(result: Result) -> set[str]:

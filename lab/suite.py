@@ -161,10 +161,9 @@ def able(
 
 
 def _missing_nodes(cluster: Cluster, scenario: Scenario) -> list[str]:
-    """Return the nodes that the plan names and the cluster does not have; none are known before it has started."""
-    known = {node.name for node in cluster.nodes}
+    """Return the nodes that the plan names and the cluster does not have."""
     named = {step.fault.on for step in scenario.plan} - {ONE_NODE, EVERY_NODE, LEASEHOLDER, SERVER}
-    return [f"node {name}" for name in sorted(named - known)] if known else []
+    return [f"node {name}" for name in sorted(named - set(cluster.node_names))]
 
 
 def make_folder(report: Path) -> None:

@@ -16,6 +16,7 @@ from lab.atlas.view import Measured, decision_of
 from lab.cleanup import together
 from lab.clusters.base import Cluster
 from lab.db.engine import resilient_engine
+from lab.db.errors import ConnectTimedOut
 from lab.db.target import Target
 from lab.errors import Unhealthy
 from lab.retry.view import view_of
@@ -27,7 +28,7 @@ PATIENCE = 1.0
 """Seconds of command_timeout and connect_timeout: what a black hole costs, and what a slow machine may take."""
 
 WARM_UPS = 3
-"""Times that a unit is tried without a fault: a busy machine may need longer than the bounds of one."""
+"""Times that a unit is tried without a fault while no connection comes about in time: a busy machine needs longer."""
 
 POOL_PATIENCE = 0.2
 """Seconds of pool_timeout."""
@@ -104,6 +105,8 @@ async def _warm_up(engine: AsyncEngine, cell: Cell, name: str) -> None:
         await unit.run(engine)
         if unit.error is None:
             return
+        if not isinstance(unit.error, ConnectTimedOut):
+            break
     raise Unhealthy(f"{cell.name}: the same without a fault fails: {unit.error}") from unit.error
 
 

@@ -264,11 +264,6 @@ NEEDS: dict[type[Fault], Capability] = {
 }
 """What each kind of fault needs of a cluster."""
 
-HURTS_NODES = frozenset(
-    OWN_NODES - ON_THE_WAY - {Capability.FORCED_RETRIES, Capability.INJECTED_RETRIES} | {Capability.NODE_DISCONNECT}
-)
-"""Capabilities of which a scenario makes sense only once the data is on every node."""
-
 
 def needs_of(faults: Iterable[Fault]) -> frozenset[Capability]:
     """Return what a cluster must be able to do for these faults."""

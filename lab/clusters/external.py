@@ -134,8 +134,8 @@ class ExternalCluster:
         self._own = replace(theirs, database=self._database)
         self._injects = dialect == "cockroachdb" and await cockroach.injects_retries(self._own, first)
         await self._gateways.start(within)
-        for number, address in enumerate(self._theirs.addresses, 1):
-            await self._gateways.open(f"n{number}", address)
+        for name, address in zip(self.node_names, self._theirs.addresses, strict=True):
+            await self._gateways.open(name, address)
 
     async def _make_database(self, theirs: Target) -> None:
         async with session(theirs, theirs.addresses[0], TIMEOUT) as connection:

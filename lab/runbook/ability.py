@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from faults.kinds import EVERY_NODE
 from lab.clusters.base import Capability, Cluster, require
 from lab.errors import NotCapable
-from lab.runbook.model import PROGRAM, Runbook
+from lab.runbook.model import PROGRAM, SECTIONS, Answers, Runbook
 from lab.runbook.parse import needs_of_line
 
 
@@ -32,6 +33,17 @@ def needed_of(runbook: Runbook, facts: Collection[str]) -> frozenset[Capability]
     return runbook.needs.union(*(needs_of_line(line) for line in runbook.lines("Symptom", facts)))
 
 
+def nodes_of(runbook: Runbook, facts: Collection[str]) -> int:
+    """Return how many nodes the runbook takes: the most that one of its looks at every node counts to."""
+    lines = [line for section in SECTIONS for line in runbook.lines(section, facts)]
+    counted = [
+        int(line.expected.number)
+        for line in lines
+        if isinstance(line.action, Answers) and line.action.on == EVERY_NODE and line.expected is not None
+    ]
+    return max([1, *counted])
+
+
 def is_able(runbook: Runbook, cluster: Cluster) -> bool:
     """Tell whether *cluster* can do what the runbook needs and injects."""
     try:
@@ -43,12 +55,6 @@ def is_able(runbook: Runbook, cluster: Cluster) -> bool:
 
 def require_able(runbook: Runbook, cluster: Cluster) -> None:
     """Raise NotCapable, naming what is missing, if *cluster* cannot do what the runbook needs or injects."""
-    if len(cluster.node_names) < runbook.nodes:
-        remedy = "; name more addresses with --dsn" if cluster.name == "external" else ""
-        raise NotCapable(
-            f"the runbook '{runbook.name}' needs {runbook.nodes} nodes, "
-            f"and the cluster '{cluster.name}' has {len(cluster.node_names)}{remedy}"
-        )
     able = {capability.value for capability in cluster.capabilities}
     unfit = [
         group[0].condition
@@ -58,3 +64,9 @@ def require_able(runbook: Runbook, cluster: Cluster) -> None:
     ]
     needed = needed_of(runbook, able) | {Capability(name) for name in unfit if name}
     require(cluster, needed, f"the runbook '{runbook.name}'")
+    nodes, known = nodes_of(runbook, able), len(cluster.node_names)
+    if known < nodes:
+        remedy = "; name more addresses with --dsn" if cluster.name == "external" else ""
+        raise NotCapable(
+            f"the runbook '{runbook.name}' needs {nodes} nodes, and the cluster '{cluster.name}' has {known}{remedy}"
+        )

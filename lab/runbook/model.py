@@ -231,7 +231,7 @@ class Bounds:
 class Runbook:
     """A runbook: its *name* is its file's, its *title* the first heading. *sections* holds their text.
 
-    *planned*: it is work that somebody has begun on purpose, and no mystery to anybody. *nodes*: how many it takes.
+    *planned*: it is work that somebody has begun on purpose, and no mystery to anybody.
     """
 
     name: str
@@ -242,7 +242,6 @@ class Runbook:
     blocks: tuple[Block, ...]
     sections: tuple[tuple[str, str], ...]
     planned: bool = False
-    nodes: int = 1
 
     def of(self, section: str) -> list[Block]:
         """Return the blocks of a section, in order."""

@@ -15,9 +15,8 @@ from lab.runbook.forms import Wrong, unknown
 from lab.runbook.grammar import read_line
 from lab.runbook.model import BELONGS, SECTIONS, Block, Bounds, Group, Kind, Line, Runbook, Stale, Storm, Strike
 
-KEYS: Final = ("needs", "detect", "recover", "error-rate", "p99", "planned", "nodes")
+KEYS: Final = ("needs", "detect", "recover", "error-rate", "p99", "planned")
 LONGEST: Final = 3600.0
-MOST_NODES: Final = 100
 FENCE = re.compile(r"(`{3,}|~{3,})\s*(.*?)\s*$")
 HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
 KINDS: Final[tuple[Kind, ...]] = ("inject", "observe", "act", "verify")
@@ -61,7 +60,6 @@ class _Reader:
         self._blocks = [block for fence in self._fences for block in self._block(fence)]
         self._bounds = self._read_bounds()
         self._needs = self._read_needs()
-        self._nodes = self._read_nodes()
         self._check_planned()
         self._check_sections()
 
@@ -75,7 +73,6 @@ class _Reader:
             title=self._title,
             needs=self._needs,
             bounds=self._bounds,
-            nodes=self._nodes,
             planned=self._settings.get("planned", (0, "no"))[1] == "yes",
             blocks=tuple(self._blocks),
             sections=tuple((name, "\n".join(text).strip()) for name, (_, text) in self._sections.items()),
@@ -137,13 +134,6 @@ class _Reader:
             except ValueError:
                 self._wrong(line, unknown("capability", name, [capability.value for capability in Capability]))
         return frozenset(needed)
-
-    def _read_nodes(self) -> int:
-        line, value = self._settings.get("nodes", (1, "1"))
-        if value.isdecimal() and 1 <= int(value) <= MOST_NODES:
-            return int(value)
-        self._wrong(line, f"'nodes' must be a whole number from 1 to {MOST_NODES}, not '{value}'")
-        return 1
 
     def _check_planned(self) -> None:
         line, value = self._settings.get("planned", (0, "no"))

@@ -47,7 +47,7 @@ SCENARIOS = (
         policy=right,
         engine=impatient,
         plan=(after(40, Vanish(on="n2"), lasting=1.5),),
-        expect=unnoticed(longest=5.0),
+        expect=unnoticed(longest=3.0),
     ),
     Scenario(
         name="slow-link",

@@ -223,11 +223,12 @@ def test_a_state_folder_may_have_any_name(state: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_wrong_request_is_refused_in_one_line(within: Within, arguments: list[str], said: str) -> None:
+def test_a_wrong_request_is_refused_in_one_line(within: Within, state: Path, arguments: list[str], said: str) -> None:
     result = within(*arguments)
 
     assert result.returncode == 2
     assert said in one_line(result)
+    assert left_behind(state) == []
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,9 @@ def test_a_wrong_request_is_refused_in_one_line(within: Within, arguments: list[
     ],
     ids=" ".join,
 )
-def test_a_wrong_request_leaves_nothing_behind(state: Path, arguments: list[str], said: str) -> None:
+def test_a_wrong_request_is_refused_by_a_process_of_its_own_as_well(
+    state: Path, arguments: list[str], said: str
+) -> None:
     result = lab(state, *arguments)
 
     assert result.returncode == 2

@@ -20,7 +20,7 @@ from lab.journal import read_journal
 from lab.retry import wrong
 from lab.runner import run_scenario
 from lab.scenarios import SCENARIOS
-from lab.shrink import shrink, smallest
+from lab.shrink import shrink, smallest, sought
 from lab.verdict import Verdict
 
 
@@ -48,6 +48,11 @@ async def test_a_part_that_fails_by_itself_is_found_in_few_questions() -> None:
 
     assert await smallest(range(128), fails) == (77,)
     assert len(asked) < 30
+
+
+def test_what_was_lost_is_sought_rather_than_what_chance_fails_too() -> None:
+    assert sought({"exactly once", "succeeds", "recovers"}) == {"exactly once"}
+    assert sought({"succeeds"}) == {"succeeds"}
 
 
 @pytest.mark.slow

@@ -188,10 +188,10 @@ async def _end(place: Place, pid: int) -> None:
 async def _cancelled(place: Place) -> str:
     engine = place.engine(pool_size=1, max_overflow=0)
     try:
-        first = await greenlet_spawn(_one, engine.sync_engine)
-        asleep: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(_sleep(engine, asleep))
-        await _busy(place, await asleep)
+        async with engine.connect() as connection:
+            first, pid = await connection.run_sync(_number), await connection.run_sync(_pid)
+        task = asyncio.create_task(_sleep(engine))
+        await _busy(place, pid)
         task.cancel()
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
         pool = _pool(engine.sync_engine)
@@ -202,9 +202,8 @@ async def _cancelled(place: Place) -> str:
         await engine.dispose()
 
 
-async def _sleep(engine: AsyncEngine, pid: asyncio.Future[int]) -> None:
+async def _sleep(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
-        pid.set_result(await connection.run_sync(_pid))
         await connection.execute(text("SELECT pg_sleep(30)"))
 
 

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from sqlalchemy.exc import DBAPIError
 
-from faults.node import KillsNodes
+from faults.node import KillsNodes, killed
 from lab.clusters.base import Cluster, CrashesServer
 from lab.db.engine import resilient_engine
 from lab.errors import Unhealthy
@@ -20,7 +20,10 @@ PATIENCE: Final = 10.0
 """Seconds within which those who ping have to have met that there is no server."""
 
 TOGETHER: Final = 60.0
-"""Seconds until all cells of a restart are ready for it, and until a node serves as before."""
+"""Seconds until all cells of a restart are ready for it, and it has happened."""
+
+AFTERWARDS: Final = 30.0
+"""Seconds within which a node that was started again serves as before."""
 
 SWIFT: Final = 0.5
 """Seconds within which a node that serves as before takes a new client and its transaction."""
@@ -43,34 +46,33 @@ class Restart:
         self._pinging += [] if pinging is None else [pinging]
         self._left -= 1
         if self._left == 0:
-            await self._crash()
-            if self._pinging:
-                await asyncio.wait(self._pinging, timeout=PATIENCE)
-            await self._start_again()
+            await self._happen()
             self._happened.set()
         try:
-            async with asyncio.timeout(TOGETHER * 2):
+            async with asyncio.timeout(TOGETHER):
                 await self._happened.wait()
         except TimeoutError as error:
-            raise Unhealthy(f"not every cell was ready for the restart within {TOGETHER * 2:g} s") from error
+            raise Unhealthy(f"not every cell was ready for the restart within {TOGETHER:g} s") from error
 
-    async def _crash(self) -> None:
-        if isinstance(self._cluster, CrashesServer):
-            await self._cluster.crash_server()
+    async def _happen(self) -> None:
+        cluster = self._cluster
+        if isinstance(cluster, CrashesServer):
+            await cluster.crash_server()
+            await self._met_by_those_who_ping()
+            await cluster.restart_server()
         else:
-            await cast("KillsNodes", self._cluster).kill_node(self._cluster.nodes[0].name)
-
-    async def _start_again(self) -> None:
-        if isinstance(self._cluster, CrashesServer):
-            await self._cluster.restart_server()
-        else:
-            await cast("KillsNodes", self._cluster).start_node(self._cluster.nodes[0].name)
+            async with killed(cast("KillsNodes", cluster), cluster.node_names[0]):
+                await self._met_by_those_who_ping()
             await self._serves_as_before()
+
+    async def _met_by_those_who_ping(self) -> None:
+        if self._pinging:
+            await asyncio.wait(self._pinging, timeout=PATIENCE)
 
     async def _serves_as_before(self) -> None:
         """Return when a node that takes queries serves clients as before: at first its leases are elsewhere."""
         direct = self._cluster.direct
-        deadline = time.monotonic() + TOGETHER
+        deadline = time.monotonic() + AFTERWARDS
         swift = 0
         while swift < 3:
             began = time.monotonic()
@@ -82,4 +84,4 @@ class Restart:
             now = time.monotonic()
             swift = swift + 1 if now - began < SWIFT else 0
             if now > deadline:
-                raise Unhealthy(f"the node that was started again does not serve as before within {TOGETHER:g} s")
+                raise Unhealthy(f"the node that was started again does not serve as before within {AFTERWARDS:g} s")

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from lab.commands.rehearse import rehearse
-from lab.runbook import check, find, shipped
+from lab.runbook import check, shipped
 from lab.runbook.forms import FORMS, SIGNALS
 from lab.runbook.grammar import read_line
 from lab.runbook.model import BELONGS, Kind
@@ -76,14 +76,3 @@ def test_the_commands_of_the_page_are_understood(command: str) -> None:
 def test_the_page_follows_what_the_checker_wants(tmp_path: Path) -> None:
     assert check(GOOD.replace("p99: 8 s", "p99: 8 s\nplanned: yes"), str(tmp_path)) == []
     assert "'planned' must be yes or no" in str(check(GOOD.replace("p99: 8 s", "p99: 8 s\nplanned: x"), "x.md")[0])
-    assert check(GOOD.replace("p99: 8 s", "p99: 8 s\nnodes: 3"), "x.md") == []
-    assert "'nodes' must be a whole number" in str(check(GOOD.replace("p99: 8 s", "p99: 8 s\nnodes: 0"), "x.md")[0])
-
-
-@pytest.mark.parametrize("name", shipped())
-def test_a_runbook_that_counts_nodes_says_how_many_it_takes(name: str) -> None:
-    counted = [
-        int(number)
-        for number in re.findall(r"^answers every node => (?:>=|<) (\d+)", shipped()[name].read_text(), re.MULTILINE)
-    ]
-    assert find(name).nodes >= max(counted, default=1)

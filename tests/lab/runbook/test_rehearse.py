@@ -15,12 +15,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab.clusters.base import Capability, Cluster
+from lab.clusters.base import ON_THE_WAY, Capability, Cluster
 from lab.errors import NotCapable, UsageError
 from lab.journal import read_journal
 from lab.replay import recheck, repeatable
 from lab.runbook import Drill, Runbook, find, mystery, parse, problems_of, rehearse_on, shipped
-from lab.runbook.ability import require_able
+from lab.runbook.ability import nodes_of, require_able
 from lab.runbook.desk import Desk
 from lab.runbook.log import comparison, markdown, read_drills, write_drill
 from lab.runbook.stage import Stage
@@ -116,6 +116,9 @@ def test_what_a_cluster_lacks_is_named_before_anything_is_touched() -> None:
         require_able(only_nodes, lacking)
     with pytest.raises(NotCapable, match="'storm' needs wire rules"):
         require_able(replace(find("connection-storm"), name="storm"), lacking)
+    many = parse(GOOD.replace("answers every node => = 3", "answers every node => = 5"), "many.md")
+    assert nodes_of(many, {"postgresql"}) == 5
+    lacking.capabilities = ON_THE_WAY  # type: ignore[misc]
     with pytest.raises(NotCapable, match=r"'node-slow' needs 3 nodes, and the cluster 'embedded' has 1$"):
         require_able(find("node-slow"), lacking)
 
