@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TextIO, cast
 
 from rich.console import Console
@@ -40,7 +41,7 @@ class Progress(io.TextIOBase):
     def write(self, text: str) -> int:
         """Write *text* if that is possible."""
         stream = _stderr()
-        with suppress(OSError, ValueError):
+        with _dropped():
             if stream is not None:
                 stream.write(text)
         return len(text)
@@ -48,7 +49,7 @@ class Progress(io.TextIOBase):
     def flush(self) -> None:
         """Flush what can be flushed."""
         stream = _stderr()
-        with suppress(OSError, ValueError):
+        with _dropped():
             if stream is not None:
                 stream.flush()
 
@@ -69,6 +70,24 @@ def _stderr() -> TextIO | None:
     return sys.__stderr__
 
 
+@contextmanager
+def _dropped() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        _lead_nowhere(2)
+    except ValueError:
+        pass  # it is closed
+
+
+def _lead_nowhere(number: int) -> None:
+    """Give up what is still buffered for a standard stream: the interpreter ends with 120 if it cannot write that."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+
+
 def progress_console() -> Console:
     """Return a console on standard error that cannot fail."""
     return Console(file=cast("TextIO", Progress()), highlight=False, emoji=False)
@@ -76,10 +95,7 @@ def progress_console() -> Console:
 
 def unheard(error: OSError) -> Unheard:
     """Return what is raised when standard output cannot be written; what is still buffered for it is given up."""
-    with suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)  # else the interpreter would complain of the buffered rest when it ends
-        os.close(nowhere)
+    _lead_nowhere(1)
     return Unheard(error.strerror or "its reader is gone", gone=isinstance(error, BrokenPipeError))
 
 

@@ -35,8 +35,9 @@ def state(root: Path) -> Path:
 
 
 def environment(state: Path) -> dict[str, str]:
-    """Return the environment of a command with its own state root."""
-    return {**os.environ, "LAB_STATE_DIR": str(state), "COLUMNS": "100"}
+    """Return the environment of a command with its own state root; streams are buffered, as they are for users."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {**inherited, "LAB_STATE_DIR": str(state), "COLUMNS": "100"}
 
 
 def lab(state: Path, *arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
